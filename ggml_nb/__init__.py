@@ -1,0 +1,24 @@
+"""Global Ground Metric Learning: learn the metric between points under which optimal transport tells distributions apart."""
+
+__version__ = "0.1.0"
+
+from ggml_nb.distributions import Distributions
+from ggml_nb.evaluation import (
+    clustering_scores,
+    compare_metrics,
+    cross_validate,
+    grid_search,
+    knn_score,
+    permutation_test,
+    plot_clustermap,
+    plot_embedding,
+    plot_grid,
+    split_distributions,
+)
+from ggml_nb.loss import ggml_loss, regularizer, triplet_loss
+from ggml_nb.mahalanobis import interpolate, low_rank, mahalanobis_cdist, mahalanobis_matrix, plot_ellipse, project
+from ggml_nb.scrna import enrich_genes, fit_anndata, from_anndata, make_scrna, plot_genes, rank_genes
+from ggml_nb.synthetic import make_distributions
+from ggml_nb.training import GGML
+from ggml_nb.transport import OTResult, PairwiseTransport, pairwise_wasserstein, wasserstein
+from ggml_nb.triplets import all_triplets, make_triplets, unique_pairs

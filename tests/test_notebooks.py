@@ -1,0 +1,46 @@
+"""Every notebook is one test: nbdev runs its cells from top to bottom, in a fresh process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NBS = ROOT / "nbs"
+NOTEBOOKS = [path for path in sorted(NBS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
+LESSONS = (
+    "00_distributions 01_mahalanobis 02_transport 03_triplets 04_loss "
+    "05_training 06_synthetic 07_scrna 08_evaluation 09_cli"
+).split()
+RUN = """
+import sys
+from pathlib import Path
+from nbdev.config import get_config
+from nbdev.test import test_nb
+passed, _ = test_nb(Path(sys.argv[1]), skip_flags=get_config().tst_flags.split(), basepath=get_config().config_path)
+sys.exit(not passed)
+"""
+
+
+def name(path):
+    return path.relative_to(NBS).as_posix()
+
+
+def test_every_lesson_is_there():
+    assert {"index", *LESSONS} <= {path.stem for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_notebook_runs(path):
+    done = subprocess.run([sys.executable, "-c", RUN, path], cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_notebook_was_saved_with_its_outputs(path):
+    code = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not code or outputs, f"no outputs: python tools/run_notebooks.py nbs/{name(path)}"
+    assert not [output for output in outputs if output["output_type"] == "error"]
