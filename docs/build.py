@@ -101,7 +101,7 @@ def write_sources(folder):
             notebook.cells.extend(api_cells(module, names))
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                cell.source = LINK.sub(partial(out_of_site, path.parent), links.linkify(cell.source))
+                cell.source = LINK.sub(partial(out_of_site, path.parent), links.linkify(cell.source) or "")
         if path.stem == "index":
             notebook.cells.append(mk_cell(contents(), cell_type="markdown"))
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "python3", "language": "python"}

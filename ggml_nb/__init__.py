@@ -20,5 +20,6 @@ from ggml_nb.mahalanobis import interpolate, low_rank, mahalanobis_cdist, mahala
 from ggml_nb.scrna import enrich_genes, fit_anndata, from_anndata, make_scrna, plot_genes, rank_genes
 from ggml_nb.synthetic import make_distributions
 from ggml_nb.training import GGML
-from ggml_nb.transport import OTResult, PairwiseTransport, pairwise_wasserstein, wasserstein
+from ggml_nb.transport import OTResult, wasserstein
 from ggml_nb.triplets import all_triplets, make_triplets, unique_pairs
+from ggml_nb.warmstart import PairwiseTransport, pairwise_wasserstein

@@ -5,7 +5,7 @@ __all__ = ['EPILOG', 'LEARNING', 'output_folder', 'plot_history', 'save_pictures
            'print_report', 'make_parser', 'read_distributions', 'make_model', 'fit_command', 'demo_command',
            'evaluate_command', 'write_csv', 'distances_command', 'match_features', 'genes_command', 'main']
 
-# %% ../nbs/09_cli.ipynb #b3b9bd6b
+# %% ../nbs/09_cli.ipynb #f69c8344
 import argparse
 import json
 import os
@@ -25,7 +25,7 @@ from .evaluation import compare_metrics, held_out_scores, plot_clustermap, plot_
 from .scrna import enrich_genes, from_anndata, plot_genes, rank_genes
 from .synthetic import make_distributions
 from .training import GGML, check_parameters
-from .transport import pairwise_wasserstein
+from .warmstart import pairwise_wasserstein
 
 # %% ../nbs/09_cli.ipynb #dd3a03bd
 @contextmanager

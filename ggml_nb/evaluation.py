@@ -22,7 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from tqdm.auto import tqdm
 
 from .training import GGML
-from .transport import pairwise_wasserstein
+from .warmstart import pairwise_wasserstein
 
 # %% ../nbs/08_evaluation.ipynb #968d2296
 def split_distributions(

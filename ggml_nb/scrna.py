@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .distributions import Distributions
 from .mahalanobis import as_matrix, project
-from .training import GGML, feature_scale
+from .start import feature_moments
+from .training import GGML
 
 # %% ../nbs/07_scrna.ipynb #d89aad1c
 def make_scrna(
@@ -104,7 +105,7 @@ def variable_genes(
     points,  # (N, d)
 ):  # (d,) bool
     "The paper's filter: genes whose variance over all cells is above the average gene's."
-    variance = feature_scale(points, constant=0.0) ** 2
+    variance = feature_moments(points)[1]
     return variance > variance.mean()
 
 # %% ../nbs/07_scrna.ipynb #6c80b897

@@ -1,0 +1,136 @@
+"""Property tests of Distributions, splits and triplets."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from ggml_nb import Distributions, all_triplets, make_distributions, make_triplets, split_distributions, unique_pairs
+
+
+def random_distributions(seed, csr=False, n=6, d=4, weighted=True):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 9, n)
+    points = rng.normal(size=(sizes.sum(), d)) * (rng.random((sizes.sum(), d)) < 0.7)
+    sample = rng.permutation(np.repeat(np.arange(n), sizes))
+    weights = rng.random(len(points)) + 0.01 if weighted else None
+    return Distributions(sparse.csr_matrix(points) if csr else points, sample, np.arange(n) % 2, weights=weights)
+
+
+@given(st.integers(0, 10**6), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_every_point_in_its_own_cloud(seed, csr):
+    D = random_distributions(seed, csr)
+    for i in range(len(D)):
+        assert (D.sample[D.rows(i)] == i).all()
+        assert abs(D.weights[D.rows(i)].sum() - 1) < 1e-12
+        assert abs(D[i] - D.points[D.rows(i)]).max() == 0
+    assert np.array_equal(np.sort(D.order), np.arange(D.points.shape[0]))
+
+
+@given(st.integers(0, 10**6), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_subset_keeps_clouds_and_names(seed, csr):
+    D = random_distributions(seed, csr)
+    pick = np.random.default_rng(seed).permutation(len(D))[:3]
+    S = D.subset(pick)
+    assert S.sample_names.tolist() == D.sample_names[pick].tolist()
+    assert S.labels.tolist() == D.labels[pick].tolist()
+    for new, old in enumerate(pick):
+        assert abs(S[new] - D[old]).max() == 0
+        assert np.allclose(S.weights[S.rows(new)], D.weights[D.rows(old)])
+
+
+def test_subsample_is_seeded_and_leaves_small_clouds_whole():
+    D = random_distributions(3)
+    S, again = D.subsample(3, seed=1), D.subsample(3, seed=1)
+    assert np.array_equal(S.points, again.points)
+    sizes = np.diff(D.offsets)
+    assert np.array_equal(np.diff(S.offsets), np.minimum(sizes, 3))
+
+
+def test_csr_stays_csr_and_float32():
+    D = random_distributions(0, csr=True)
+    for X in (D.points, D[0], D.subset([0, 1]).points, D.subsample(2).points):
+        assert sparse.issparse(X) and X.format == "csr" and X.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(points=[[np.nan, 1], [0, 1], [1, 2]]), "points contains NaN"),
+        (dict(points=[[1e300, 1], [0, 1], [1, 2]]), "too large"),
+        (dict(points=[1, 2, 3]), "points must have shape"),
+        (dict(sample=[0, 0, 2]), "sample must lie in 0..1"),
+        (dict(sample=[0, 0, 0]), "has no points"),
+        (dict(sample=[0, 1]), "sample must be 3 integers"),
+        (dict(labels=["a", None]), "labels has missing"),
+        (dict(weights=[1, -1, 1]), "weights must be finite and non-negative"),
+        (dict(weights=[0, 0, 1]), "sum to 0"),
+        (dict(feature_names=["x"]), "feature_names must have 2"),
+    ],
+)
+def test_errors_name_the_argument(change, message):
+    good = dict(points=np.eye(3, 2), sample=[0, 0, 1], labels=["a", "b"])
+    with pytest.raises(ValueError, match=message):
+        Distributions(**{**good, **change})
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=20), st.integers(1, 4), st.integers(0, 99))
+@settings(max_examples=50, deadline=None)
+def test_triplets_are_triplets(labels, t, seed):
+    labels = np.array(labels)
+    counts = np.bincount(labels)
+    if (counts > 0).sum() < 2 or counts.max() < 2:
+        with pytest.raises(ValueError):
+            make_triplets(labels, t, seed)
+        return
+    T = make_triplets(labels, t, seed)
+    i, j, k = T.T
+    assert (labels[i] == labels[j]).all() and (labels[j] != labels[k]).all() and (i != j).all()
+    assert len(np.unique(T, axis=0)) == len(T)
+    present = counts[counts > 0]
+    near = np.minimum(t, present - 1)
+    far = np.minimum(t, present)
+    assert len(T) == (present * near * (far.sum() - far)).sum()
+    assert np.array_equal(T, make_triplets(labels, t, seed))
+    pairs, index = unique_pairs(T)
+    assert (pairs[:, 0] < pairs[:, 1]).all() and len(np.unique(pairs, axis=0)) == len(pairs)
+    assert np.array_equal(pairs[index[:, 0]], np.sort(T[:, :2], axis=1))
+    assert np.array_equal(pairs[index[:, 1]], np.sort(T[:, 1:], axis=1))
+
+
+def test_all_triplets_against_brute_force():
+    labels = np.array([0, 1, 0, 2, 1, 0])
+    n = range(len(labels))
+    brute = {(i, j, k) for i in n for j in n for k in n if i != j and labels[i] == labels[j] != labels[k]}
+    assert {tuple(t) for t in all_triplets(labels).tolist()} == brute
+
+
+@given(st.integers(0, 10**4))
+@settings(max_examples=20, deadline=None)
+def test_splits_are_stratified_and_keep_donors(seed):
+    rng = np.random.default_rng(seed)
+    donors = np.repeat(np.arange(12), 3)
+    labels = np.repeat(rng.permutation([0, 1] * 6), 3)
+    D = Distributions(rng.normal(size=(36, 2)), np.arange(36), labels, groups=donors)
+    for train, test in split_distributions(D, 2, seed=seed):
+        assert not set(donors[train]) & set(donors[test])
+        assert np.array_equal(np.sort(np.r_[train, test]), np.arange(36))
+        assert np.bincount(labels[train]).tolist() == [9, 9]
+    D.groups = None
+    for _, test in split_distributions(D, 2, seed=seed):
+        assert np.bincount(labels[test]).tolist() == [9, 9]
+
+
+def test_synthetic_data_follows_the_paper():
+    D = make_distributions(200, n_points=2000, seed=1)
+    assert len(D) == 30 and D.d == 200 and D.points.shape[0] == 30 * 6000
+    first = D[0].reshape(3, 2000, 200)
+    assert np.allclose(first[..., 0].mean(axis=1) / 1.25, [15, 0, 40], atol=0.2)
+    assert np.allclose(first[..., 0].std(axis=1) / 1.25, 1.5, atol=0.1)
+    assert 7.5 <= first[0, :, 1:].min() and first[0, :, 1:].max() <= 12.5
+    last = D[29].reshape(3, 2000, 200)[0]
+    assert np.allclose(last[:, 1:].mean(), 10 + 27, atol=0.1) and np.allclose(last[:, 0].mean() / 1.25, 25, atol=0.2)
+    assert abs(make_distributions(2, seed=1).points[:, 1]).max() > 4e4

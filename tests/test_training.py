@@ -1,0 +1,133 @@
+"""GGML behaves as scikit-learn's estimators do, and finds the signal."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from ggml_nb import GGML, Distributions, knn_score, make_distributions
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_distributions(5, n_per_class=4, n_points=10, seed=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return GGML(max_epochs=3, random_state=0).fit(data)
+
+
+def test_parameters_and_clone():
+    model = GGML(rank=3, margin=0.5)
+    assert model.get_params()["rank"] == 3
+    assert model.set_params(rank=2).rank == 2
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_fitted_attributes(fitted, data):
+    assert fitted.components_.shape[1] == data.d == fitted.n_features_in_
+    assert fitted.n_iter_ == len(fitted.history_) <= 3
+    assert {"loss", "active", "gap", "seconds"} <= set(fitted.history_.dtype.names)
+    assert fitted.history_["gap"].max() <= fitted.tol
+    assert fitted.transform(data.points).shape == (len(data.points), len(fitted.components_))
+    D = fitted.pairwise(data)
+    assert D.shape == (12, 12) and np.array_equal(D, D.T) and not D.diagonal().any()
+    M = fitted.get_mahalanobis_matrix()
+    assert M.shape == (5, 5) and np.linalg.eigvalsh(M).min() > -1e-12
+
+
+def test_not_fitted():
+    for use in (
+        lambda m: m.transform(np.ones((2, 5))),
+        lambda m: m.get_mahalanobis_matrix(),
+        lambda m: m.save("never.npz"),
+    ):
+        with pytest.raises(NotFittedError):
+            use(GGML())
+
+
+def test_same_seed_same_result_whatever_the_threads(data, fitted):
+    again = GGML(max_epochs=3, random_state=0).fit(data)
+    assert np.array_equal(again.components_, fitted.components_)
+    threads = GGML(max_epochs=3, random_state=0, n_jobs=1).fit(data)
+    assert np.allclose(threads.components_, fitted.components_, rtol=1e-6)
+
+
+def test_lists_and_labels_of_any_type(data, fitted):
+    clouds = [data[i] for i in range(len(data))]
+    for names in (["x", "y", "z"], [3, 1, 7], [True, False]):
+        model = GGML(max_epochs=1, random_state=0).fit(clouds, [names[c % len(names)] for c in data.labels])
+        assert set(model.classes_) == set(names)
+    assert np.array_equal(fitted.pairwise(clouds), fitted.pairwise(data))
+
+
+def test_sparse_equals_dense_and_is_never_densified(data, monkeypatch):
+    rng = np.random.default_rng(0)
+    points = data.points * (rng.random(data.points.shape) < 0.5)
+    model = GGML(max_epochs=2, random_state=0)
+    dense = clone(model).fit(Distributions(points, data.sample, data.labels))
+    for kind in (sparse.csr_matrix, sparse.csr_array, sparse.csr_matrix.__mro__[1]):
+        for name in ("toarray", "todense"):
+            if hasattr(kind, name):
+                monkeypatch.setattr(kind, name, lambda *a, **k: pytest.fail("densified"))
+    csr = clone(model).fit(Distributions(sparse.csr_matrix(points), data.sample, data.labels))
+    assert np.allclose(csr.components_, dense.components_, rtol=1e-4, atol=1e-6 * np.abs(dense.components_).max())
+
+
+def test_units_do_not_matter(data):
+    rng = np.random.default_rng(0)
+    factor = 10 ** rng.uniform(-3, 3, data.d)
+    scaled = Distributions(data.points * factor, data.sample, data.labels)
+    one, two = (GGML(max_epochs=3, random_state=0).fit(X) for X in (data, scaled))
+    A, B = one.pairwise(data), two.pairwise(scaled)
+    assert np.abs(A / A.max() - B / B.max()).max() < 1e-2
+
+
+def test_save_and_load(fitted, data, tmp_path):
+    path = tmp_path / "metric"
+    fitted.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["metric"]
+    again = GGML.load(path)
+    assert np.array_equal(again.components_, fitted.components_)
+    assert again.get_params() == fitted.get_params()
+    assert again.n_iter_ == fitted.n_iter_ and again.converged_ == fitted.converged_
+    assert np.array_equal(again.pairwise(data), fitted.pairwise(data))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(rank=0), "rank must be an integer of at least 1, got 0"),
+        (dict(margin=-1), "margin must be"),
+        (dict(lr=0), "lr must be a finite number above 0"),
+        (dict(reg_norm="l3"), "reg_norm must be one of"),
+        (dict(init="pca"), "init must be"),
+        (dict(init=np.ones((2, 3))), "init has 3 columns"),
+        (dict(units="metres"), "units must be one of"),
+    ],
+)
+def test_errors_name_the_parameter(change, message, data):
+    with pytest.raises(ValueError, match=message):
+        GGML(**change).fit(data)
+
+
+def test_errors_of_the_data(data):
+    with pytest.raises(ValueError, match="y is missing"):
+        GGML().fit([np.ones((2, 2))])
+    with pytest.raises(ValueError, match="at least two classes"):
+        GGML().fit(data.subset([0, 1, 2]))
+    with pytest.raises(ValueError, match="single member"):
+        GGML().fit(data.subset([0, 4, 8]))
+    with pytest.raises(ValueError, match="features"):
+        GGML(max_epochs=1).fit(data).transform(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("dim", [2, 200])
+def test_finds_the_hidden_signal(dim):
+    data = make_distributions(dim, n_points=20, seed=3)
+    train = np.concatenate([np.arange(5) + 10 * c for c in range(3)])
+    test = np.setdiff1d(np.arange(30), train)
+    model = GGML(random_state=0).fit(data.subset(train))
+    assert knn_score(model.pairwise(data), data.labels, train, test) >= 0.9
