@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['feature_moments', 'feature_scale', 'per_scale', 'partner_pairs', 'search_basis', 'scatter', 'balanced_weights',
-           'leading_axes', 'spectral_start']
+           'Start', 'whitened_axes', 'spectral_start']
 
-# %% ../nbs/05_start.ipynb #8902bd70
+# %% ../nbs/05_start.ipynb #b98762a8
+from typing import NamedTuple
+
 import numpy as np
 from scipy import sparse
-from scipy.linalg import eigh
+from scipy.linalg import cholesky, eigh, solve_triangular
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.extmath import randomized_svd
 
-from .distributions import Distributions
 from .mahalanobis import row_blocks
 from .warmstart import PairwiseTransport
 
@@ -118,21 +119,31 @@ def balanced_weights(
     weights = np.where(kind, 1 / np.maximum(count[key], 1), 0)
     return weights / max(weights.sum(), 1)
 
-# %% ../nbs/05_start.ipynb #c2514a67
-def leading_axes(
+# %% ../nbs/05_start.ipynb #a09963e9
+class Start(NamedTuple):
+    "A low-rank start, W = axes @ frame, and the frame in which training goes on."
+
+    axes: np.ndarray  # (k, q) the start
+    frame: np.ndarray  # (q, d) from the user's units to whitened coordinates
+
+# %% ../nbs/05_start.ipynb #0dbdbe1b
+def whitened_axes(
     same,  # (q, q) scatter within classes
     diff,  # (q, q) scatter between classes
     ridge,  # in units of the mean variance within classes
     rank,  # k
-):  # (k, q)
-    "Leading v of (S_diff - S_same) v = lambda (S_same + ridge tr(S_same)/q I) v, each times the root of lambda."
+) -> tuple:  # axes (k, q) in whitened coordinates, whitening (q, q)
+    "Whiten by S_same + ridge tr(S_same)/q I, then take the leading eigenvectors of S_diff - S_same, times the root of lambda."
     q = len(same)
-    floor = (ridge + 1e-9) * max(np.trace(same), 1e-9 * np.trace(diff)) / q
-    value, vector = eigh(diff - same, same + floor * np.eye(q), subset_by_index=[q - min(rank, q), q - 1])
+    floor = (ridge + 1e-9) * max(np.trace(same), 1e-9 * np.trace(diff), np.finfo(float).tiny) / q
+    factor = cholesky(same + floor * np.eye(q), lower=True)
+    whiten = solve_triangular(factor, np.eye(q), lower=True)
+    value, vector = eigh(whiten @ (diff - same) @ whiten.T, subset_by_index=[q - min(rank, q), q - 1])
     size = np.sqrt(np.maximum(value, 1e-2 * np.abs(value).max()))  # a small row can still grow in training
-    return (vector * size).T[::-1]
+    size = size * np.sign(vector[np.abs(vector).argmax(axis=0), np.arange(len(size))])  # an eigenvector has no sign
+    return (vector * size).T[::-1], whiten
 
-# %% ../nbs/05_start.ipynb #eabde71f
+# %% ../nbs/05_start.ipynb #d7a772f0
 def spectral_start(
     distributions,  # Distributions
     rank=5,  # k
@@ -140,9 +151,9 @@ def spectral_start(
     n_points=150,  # of each distribution that are coupled
     partners=10,  # see `partner_pairs`
     n_jobs=None,  # threads
-    seed=0,
-):  # (k, d) W in the user's units
-    "Couple some pairs once in unit-free space and take the directions in which classes differ more than their members do."
+    seed=0,  # of the draws
+) -> Start:
+    "Couple some pairs once in unit-free space; the directions in which classes differ more than their members do."
     rng, few = np.random.default_rng(seed), distributions.subsample(n_points, seed)
     inverse = per_scale(feature_scale(distributions.points))
     Z = few.points @ sparse.diags_array(inverse) if sparse.issparse(few.points) else few.points * inverse
@@ -150,10 +161,10 @@ def spectral_start(
     B = np.asarray(Z @ Q)
     B -= B.mean(axis=0)
     pairs = partner_pairs(few.labels, few.groups, partners, rng)
-    transport = PairwiseTransport(few, pairs, tol=1e-3, n_jobs=n_jobs)
+    transport = PairwiseTransport(few, pairs, tol=1e-9, n_jobs=n_jobs)
     transport.solve_embedded(B @ np.linalg.svd(B, full_matrices=False)[2][:50].T)
     a, b = np.sort(few.labels[pairs], axis=1).T
     key = a * len(few.class_names) + b
     same, diff = (scatter(B, transport, balanced_weights(kind, key)) for kind in (a == b, a != b))
-    axes = leading_axes(same, diff, 0.2 + 30 / len(few) if ridge is None else ridge, rank)
-    return (axes @ Q.T) * inverse
+    axes, whiten = whitened_axes(same, diff, 0.2 + 30 / len(few) if ridge is None else ridge, rank)
+    return Start(axes, (whiten @ Q.T) * inverse)
