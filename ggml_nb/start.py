@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['feature_moments', 'feature_scale', 'per_scale', 'partner_pairs', 'search_basis', 'scatter', 'balanced_weights',
-           'Start', 'whitened_axes', 'spectral_start']
+           'Start', 'ridge_rule', 'whitened_axes', 'spectral_start']
 
 # %% ../nbs/05_start.ipynb #b98762a8
 from typing import NamedTuple
@@ -126,16 +126,26 @@ class Start(NamedTuple):
     axes: np.ndarray  # (k, q) the start
     frame: np.ndarray  # (q, d) from the user's units to whitened coordinates
 
-# %% ../nbs/05_start.ipynb #0dbdbe1b
+# %% ../nbs/05_start.ipynb #9e2566a9
+def ridge_rule(
+    same,  # (q, q) scatter within classes
+    n,  # distributions
+) -> float:
+    "u (0.2 + 15 / n) + (40 / n^2) tr(S_same) / q, u the geometric mean of S_same's eigenvalues: the fewer, the rounder."
+    mean = np.trace(same) / len(same)
+    typical = np.exp(np.log(np.maximum(np.linalg.eigvalsh(same), 0) + 1e-3 * mean + np.finfo(float).tiny).mean())
+    return typical * (0.2 + 15 / n) + mean * 40 / n**2
+
+# %% ../nbs/05_start.ipynb #d45297ef
 def whitened_axes(
     same,  # (q, q) scatter within classes
     diff,  # (q, q) scatter between classes
-    ridge,  # in units of the mean variance within classes
+    ridge,  # gamma
     rank,  # k
 ) -> tuple:  # axes (k, q) in whitened coordinates, whitening (q, q)
-    "Whiten by S_same + ridge tr(S_same)/q I, then take the leading eigenvectors of S_diff - S_same, times the root of lambda."
+    "Whiten by S_same + gamma I, then take the leading eigenvectors of S_diff - S_same, times the root of lambda."
     q = len(same)
-    floor = (ridge + 1e-9) * max(np.trace(same), 1e-9 * np.trace(diff), np.finfo(float).tiny) / q
+    floor = max(ridge, 1e-9 * np.trace(same + diff) / q, np.finfo(float).tiny)
     factor = cholesky(same + floor * np.eye(q), lower=True)
     whiten = solve_triangular(factor, np.eye(q), lower=True)
     value, vector = eigh(whiten @ (diff - same) @ whiten.T, subset_by_index=[q - min(rank, q), q - 1])
@@ -143,12 +153,12 @@ def whitened_axes(
     size = size * np.sign(vector[np.abs(vector).argmax(axis=0), np.arange(len(size))])  # an eigenvector has no sign
     return (vector * size).T[::-1], whiten
 
-# %% ../nbs/05_start.ipynb #d7a772f0
+# %% ../nbs/05_start.ipynb #758e732d
 def spectral_start(
     distributions,  # Distributions
     rank=5,  # k
-    ridge=None,  # default 0.2 + 30 / n: few distributions are told apart by chance in some direction
-    n_points=150,  # of each distribution that are coupled
+    ridge=None,  # gamma, default `ridge_rule`: few distributions are told apart by chance in some direction
+    n_points=300,  # of each distribution that are coupled: fewer unbalance the modes of a cloud
     partners=10,  # see `partner_pairs`
     n_jobs=None,  # threads
     seed=0,  # of the draws
@@ -166,5 +176,5 @@ def spectral_start(
     a, b = np.sort(few.labels[pairs], axis=1).T
     key = a * len(few.class_names) + b
     same, diff = (scatter(B, transport, balanced_weights(kind, key)) for kind in (a == b, a != b))
-    axes, whiten = whitened_axes(same, diff, 0.2 + 30 / len(few) if ridge is None else ridge, rank)
+    axes, whiten = whitened_axes(same, diff, ridge_rule(same, len(few)) if ridge is None else ridge, rank)
     return Start(axes, (whiten @ Q.T) * inverse)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'LEARNED', 'PAPER', 'scale_features', 'with_points', 'training_coordinates', 'make_map', 'keep_back',
-           'costs_of', 'shrink', 'train_epoch', 'write_npz', 'fingerprint', 'save_checkpoint', 'load_checkpoint',
-           'make_optimizer', 'train', 'check_parameters', 'check_distributions', 'GGML']
+           'costs_of', 'rough_costs', 'shrink', 'train_epoch', 'write_npz', 'fingerprint', 'save_checkpoint',
+           'load_checkpoint', 'make_optimizer', 'train', 'check_parameters', 'check_distributions', 'GGML']
 
 # %% ../nbs/05_training.ipynb #46ddfe41
 import hashlib
@@ -90,16 +90,17 @@ def make_map(
         return LinearMap(points, A)
     return DiagonalMap(points) if isinstance(model.metric, str) else NetworkMap(points, model.metric)
 
-# %% ../nbs/05_training.ipynb #6058bac4
+# %% ../nbs/05_training.ipynb #29c44dfc
 def keep_back(
     distributions,  # Distributions
     t,  # neighbours
     rng,  # numpy Generator
+    cost=None,  # (n, n) rough distances: near distributions are preferred
 ) -> tuple:  # indices to train on, (T, 3) triplets to stop by
     "A fifth of the donors for stopping, if there are 15 of them and every class has two on each side; else all train."
     labels, n = distributions.labels, len(distributions)
     groups = np.arange(n) if distributions.groups is None else distributions.groups
-    triplets = make_triplets(labels, t, rng)
+    triplets = make_triplets(labels, t, rng, cost)
     train, enough = np.arange(n), len(np.unique(groups)) >= 15
     if enough:
         kfold = StratifiedGroupKFold(5, shuffle=True, random_state=int(rng.integers(2**31)))
@@ -120,6 +121,17 @@ def costs_of(
     "Solve each distinct pair of the triplets once."
     pairs, index = unique_pairs(triplets)
     return transport.solve_embedded(Z, pair_index(pairs, len(transport.distributions))), index
+
+# %% ../nbs/05_training.ipynb #1fb7c5e1
+def rough_costs(
+    Z,  # (N, k) embedded points
+    distributions,  # Distributions
+    n_points=25,  # of each
+    n_jobs=None,  # threads
+) -> np.ndarray:  # (n, n)
+    "OT distances between small subsamples: good enough to know who is near."
+    few = with_points(distributions, Z).subsample(n_points)
+    return squareform(PairwiseTransport(few, tol=1e-2, n_jobs=n_jobs).solve_embedded(few.points.astype(np.float64)))
 
 # %% ../nbs/05_training.ipynb #1f8b06c2
 def shrink(
@@ -261,7 +273,7 @@ def make_optimizer(
     norm = float(mapping.A.detach().norm())
     return torch.optim.Adam(mapping.parameters(), model.lr * norm / (k * q) ** 0.5, eps=0.1 * typical / (norm * q**0.5))
 
-# %% ../nbs/05_training.ipynb #b65d5704
+# %% ../nbs/05_training.ipynb #75dee5da
 def train(
     model,  # GGML, for its parameters
     distributions,  # Distributions in training coordinates
@@ -271,11 +283,14 @@ def train(
 ) -> tuple:  # history (structured array), converged, typical OT distance under the start
     "Adam on fresh triplets each epoch, until the triplets kept back stop improving or no triplet is active."
     relative, norm = model.units == "relative", model.reg_norm
+    donors = len(distributions) if distributions.groups is None else len(np.unique(distributions.groups))
     transport = PairwiseTransport(distributions, tol=model.tol, n_jobs=model.n_jobs)
     if relative:
-        keep, judges = keep_back(distributions, model.n_neighbors, rng)
-    else:  # the paper trains on all for a fixed number of epochs
-        keep, judges = np.arange(len(distributions)), make_triplets(distributions.labels, 1, rng)[:100]
+        rough = rough_costs(mapping.embed(), distributions, n_jobs=model.n_jobs)
+        keep, judges = keep_back(distributions, model.n_neighbors, rng, rough)
+        rough = rough[np.ix_(keep, keep)]
+    else:  # the paper draws from all and trains for a fixed number of epochs
+        rough, keep, judges = None, np.arange(len(distributions)), make_triplets(distributions.labels, 1, rng)[:100]
     cost, index = costs_of(judges, mapping.embed(), transport)
     typical = float(np.median(cost)) if relative else 1.0
     if not cost.max() > 0:
@@ -290,6 +305,8 @@ def train(
         penalty = strength * float(regularizer(mapping.matrix().detach(), norm)) if strength else 0.0
         return float(triplet_loss(cost[index[:, 0]], cost[index[:, 1]], margin)) + penalty
 
+    # with fewer than 10 donors nothing tells learning from memorising: one epoch for the record, and the start stays
+    settled = relative and model.metric is None and isinstance(model.init, str) and model.init == "spectral" and donors < 10
     best = [p.detach().clone() for p in mapping.parameters()]
     progress = {"history": [], "least": judged(), "since": 0, "converged": False}
     state = progress, best, mapping, optimizer, transport, rng
@@ -298,16 +315,16 @@ def train(
     with tqdm(total=model.max_epochs, initial=len(history), desc="GGML", disable=not model.verbose) as bar:
         while len(history) < model.max_epochs and not progress["converged"]:
             began = time.perf_counter()
-            triplets = keep[rng.permutation(make_triplets(distributions.labels[keep], model.n_neighbors, rng))]
+            triplets = keep[rng.permutation(make_triplets(distributions.labels[keep], model.n_neighbors, rng, rough))]
             row = train_epoch(mapping, optimizer, transport, triplets, margin, strength, norm, model.batch_size)
             row["held_out"] = judged()
             progress["since"] += 1
-            if row["held_out"] < progress["least"] - 1e-3 * margin or not relative:
+            if not settled and (row["held_out"] < progress["least"] - 1e-3 * margin or not relative):
                 progress["least"], progress["since"] = row["held_out"], 0
                 best[:] = [p.detach().clone() for p in mapping.parameters()]
             history.append({**{k: float(v) for k, v in row.items()}, "seconds": time.perf_counter() - began})
             idle = not strength and (row["active"] == 0 or (relative and row["held_out"] < 0.01 * margin))
-            progress["converged"] = bool(idle or progress["since"] >= model.patience)
+            progress["converged"] = bool(idle or settled or progress["since"] >= model.patience)
             if model.checkpoint is not None:
                 save_checkpoint(model.checkpoint, key, *state)
             bar.set_postfix(loss=f"{row['loss']:.3g}", active=f"{row['active']:.0%}")
@@ -367,14 +384,14 @@ LEARNED = (
     "components_", "scale_", "history_", "n_iter_", "converged_", "n_features_in_", "feature_names_in_", "classes_",
 )  # fmt: skip
 
-# %% ../nbs/05_training.ipynb #eb5d3c6a
+# %% ../nbs/05_training.ipynb #35ea475d
 class GGML(TransformerMixin, BaseEstimator):
     "Global Ground Metric Learning: the ground metric under which optimal transport tells classes of distributions apart."
 
     def __init__(
         self,
         rank=5,  # k, rows of W
-        margin=0.1,  # alpha: in typical OT distances under the start, or absolute, see `units`
+        margin=0.03,  # alpha: in typical OT distances under the start, or absolute, see `units`
         reg=0.0,  # lambda
         reg_norm="fro",  # R: "fro", "l1" or "nuc"
         n_neighbors=3,  # t, neighbours drawn of each class

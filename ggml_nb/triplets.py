@@ -21,25 +21,28 @@ def check_classes(
         raise ValueError("labels: every class has a single member, but a triplet needs two of one class")
     return members
 
-# %% ../nbs/03_triplets.ipynb #54c18099
+# %% ../nbs/03_triplets.ipynb #8003e18e
 def make_triplets(
     labels,  # (n,) classes
     t=3,  # neighbours drawn of each class
     seed=0,  # int or numpy Generator
-):  # (T, 3) int: rows (i, j, k) with c_i = c_j != c_k and i != j
+    cost=None,  # (n, n) distances: neighbours are then drawn among the 2t nearest of each class
+) -> np.ndarray:  # (T, 3) int: rows (i, j, k) with c_i = c_j != c_k and i != j
     "For each j, t members of its class times t of each other class: n t^2 (C - 1) triplets (section 3)."
     if t < 1:
         raise ValueError(f"t must be at least 1, got {t}")
     rng, members = np.random.default_rng(seed), check_classes(labels)
 
-    def draw(pool):
+    def draw(pool, j):
+        if cost is not None:
+            pool = pool[np.argsort(cost[j, pool], kind="stable")[: 2 * t]]
         return rng.choice(pool, min(t, len(pool)), replace=False)
 
     triplets = []
     for own, mine in enumerate(members):
         for j in mine:
-            near = draw(mine[mine != j])
-            far = np.concatenate([draw(pool) for c, pool in enumerate(members) if c != own])
+            near = draw(mine[mine != j], j)
+            far = np.concatenate([draw(pool, j) for c, pool in enumerate(members) if c != own])
             i, k = np.meshgrid(near, far, indexing="ij")
             triplets.append(np.stack([i.ravel(), np.full(i.size, j), k.ravel()], axis=1))
     return np.concatenate(triplets)

@@ -1,0 +1,177 @@
+"""One pair of clouds solved again and again while W moves: milliseconds of one thread, true errors, peak memory.
+
+    python benchmarks/transport.py [--quick] [--ggml-ot PYTHON] [--write]
+
+Along a trajectory of steps that change W by 2 % each, per step and pair:
+    cold    ours, without a start                      emd2   ot.emd2, given the cost matrix
+    warm    ours, from the step before                 lsa    scipy linear_sum_assignment, given the cost matrix
+    again   ours, when W has not moved                 ggml-ot  its compute_OT, in its own venv (equal sizes only)
+    floor   all distances once, in single precision    gap, error  the largest certified gap and the largest true error
+Ours starts from the embedded points; emd2 and lsa get the cost matrix for free. Times are CPU times of the thread (the
+least of three for short ones), so that other jobs on the machine matter little. Peak memory is measured in a fresh
+process each, above what it held before.
+"""
+
+import os
+
+for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+    os.environ[f"{name}_NUM_THREADS"] = "1"
+
+import argparse
+import json
+import multiprocessing
+import resource
+import subprocess
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import ot
+from common import Table
+from numba import njit
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+from ggml_nb.warmstart import solve_pair
+
+CASES = [  # n, m, rank, weighted
+    *[(n, n, 5, False) for n in (100, 200, 300, 500, 1000, 2000)],
+    *[(n, int(0.7 * n), 5, False) for n in (100, 300, 1000, 2000)],
+    *[(n, int(0.7 * n), 5, True) for n in (100, 300, 1000, 2000)],
+    *[(1000, 1000, k, False) for k in (2, 10, 20, 50)],
+    *[(1000, 700, k, True) for k in (2, 50)],
+]
+QUICK = [(300, 300, 5, False), (1000, 1000, 5, False), (1000, 700, 5, False), (1000, 700, 5, True)]
+HEAD = (
+    "    n     m   k weighted     tol     cold     warm    again    floor     emd2      lsa  ggml-ot  x_emd2"
+    "      gap    error  MB_ours  MB_emd2"
+)
+
+
+@njit(fastmath=True)
+def floor_pass(X, Y):
+    "Every distance once, X (n, k), Y (k, m): what any method that looks at all of them must pay."
+    row, total = np.empty(Y.shape[1], X.dtype), X.dtype.type(0)
+    for i in range(len(X)):
+        row[:] = 0
+        for q in range(len(Y)):
+            for j in range(len(row)):
+                row[j] += (X[i, q] - Y[q, j]) ** 2
+        for j in range(len(row)):
+            row[j] = np.sqrt(row[j])
+        total += row.min()
+    return total
+
+
+def timed(call):
+    "Thread CPU time in ms, the least of three when it is short, and the result."
+    best, repeat = np.inf, 3
+    while repeat:
+        start = time.thread_time()
+        out = call()
+        best = min(best, 1e3 * (time.thread_time() - start))
+        repeat = 0 if best > 200 else repeat - 1
+    return best, out
+
+
+def clouds(rng, n, m, d=20):
+    "Four cell types, and a shift between the two clouds."
+    mu = 2 * rng.normal(size=(4, d))
+    P = mu[rng.integers(4, size=n)] + rng.normal(size=(n, d))
+    Q = mu[rng.integers(4, size=m)] + rng.normal(size=(m, d)) + 0.3 * rng.normal(size=d)
+    return P, Q
+
+
+def trajectory(n, m, k, weighted, steps, seed=0):
+    "Two clouds, their masses, and W's that differ by 2 % from step to step."
+    rng = np.random.default_rng(seed)
+    P, Q = clouds(rng, n, m)
+    a, b = (rng.random(s) + 0.1 if weighted else np.ones(s) for s in (n, m))
+    W = [rng.normal(size=(k, P.shape[1]))]
+    for _ in range(steps - 1):
+        move = rng.normal(size=W[0].shape)
+        W.append(W[-1] + 0.02 * np.linalg.norm(W[-1]) / np.linalg.norm(move) * move)
+    return P, Q, a / a.sum(), b / b.sum(), W
+
+
+def peak(solver, case):
+    "MB above the start, of one cold and one warm step in a process of its own."
+
+    def child(out):
+        P, Q, a, b, Ws = trajectory(*case, steps=2)
+        ours = solve_pair if solver == "ours" else None
+        before, state = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, None
+        for W in Ws:
+            X, Y = P @ W.T, Q @ W.T
+            if ours:
+                state = solve_pair(X, Y, a, b, state)[2]
+            else:
+                ot.emd2(a, b, cdist(X, Y), numItermax=10**8)
+        out.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+    context = multiprocessing.get_context("fork")
+    out = context.Queue()
+    process = context.Process(target=child, args=(out,))
+    process.start()
+    answer = out.get()
+    process.join()
+    return answer
+
+
+def ggml_ot(python, P, Q, Ws):
+    "Milliseconds of ggml-ot's compute_OT per pair, run by the Python of its own venv."
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "case.npz"
+        np.savez(path, P=P, Q=Q, W=np.array(Ws))
+        script = Path(__file__).with_name("ggml_ot_time.py")
+        done = subprocess.run([python, script, path], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run(case, tol, steps, python):
+    "One line of the table."
+    n, m, k, weighted = case
+    P, Q, a, b, Ws = trajectory(*case, steps)
+    state, rows = None, []
+    for W in Ws:
+        X, Y = P @ W.T, Q @ W.T
+        ours, (cost, gap, new) = timed(lambda: solve_pair(X, Y, a, b, state, tol))
+        again, _ = timed(lambda: solve_pair(X, Y, a, b, new, tol))
+        x, y = X.astype(np.float32), np.ascontiguousarray(Y.T.astype(np.float32))
+        floor, _ = timed(lambda: floor_pass(x, y))
+        C, state = cdist(X, Y), new
+        emd, truth = timed(lambda: ot.emd2(a, b, C, numItermax=10**8))
+        lsa = timed(lambda: linear_sum_assignment(C))[0] if n == m and not weighted else np.nan
+        error = cost / truth - 1
+        assert -1e-12 <= error <= gap + 1e-12, "the certificate is wrong"
+        rows.append((ours, again, floor, emd, lsa, gap, error))
+    rows = np.array(rows)
+    warm, again, floor, emd, lsa = rows[1:, :5].mean(axis=0)
+    other = ggml_ot(python, P, Q, Ws[:3]) if python and n == m and not weighted else np.nan
+    return (
+        f"{n:5d} {m:5d} {k:3d} {'yes' if weighted else 'no':>8s} {tol:7.0e} {rows[0, 0]:8.2f} {warm:8.2f} {again:8.2f}"
+        f" {floor:8.2f} {emd:8.2f} {lsa:8.2f} {other:8.2f} {emd / warm:7.1f} {rows[:, 5].max():8.1e} {rows[:, 6].max():8.1e}"
+        f" {peak('ours', case):8.1f} {peak('emd2', case):8.1f}"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="four cases only")
+    parser.add_argument("--ggml-ot", metavar="PYTHON", help="Python of a venv with benchmarks/requirements-ggml-ot.txt")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--write", action="store_true", help="keep the table as results/transport.txt")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    solve_pair(np.ones((2, 1)), np.eye(2)[:, :1], np.ones(2) / 2, np.ones(2) / 2)  # compile
+    floor_pass(np.ones((2, 1), np.float32), np.ones((1, 2), np.float32))
+    table = Table("Milliseconds of one thread per pair; W moves by 2 % a step. Columns: see benchmarks/transport.py")
+    table.add(HEAD)
+    for case in QUICK if args.quick else CASES:
+        table.add(run(case, 1e-4, args.steps, args.ggml_ot))
+    for case in QUICK[1::2]:
+        table.add(run(case, 1e-9, args.steps, None))
+    if args.write:
+        table.write("transport")

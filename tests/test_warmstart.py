@@ -1,0 +1,210 @@
+"""Adversarial inputs: the solver ends, the true error is at most the gap, plan and potentials are feasible."""
+
+import numpy as np
+import ot
+import pytest
+from scipy import sparse
+from scipy.optimize import linprog
+from scipy.spatial.distance import cdist
+
+from ggml_nb import Distributions, PairwiseTransport
+from ggml_nb.transport import solve_dense
+from ggml_nb.warmstart import bounds, first_state, grow, price, simplex, solve_pair, units
+
+
+def draw(rng, P, n):
+    "n points of P, with repetitions."
+    return P[rng.integers(0, len(P), n)]
+
+
+KINDS = {
+    "gauss": lambda rng, P, Q: (P, Q),
+    "all equal": lambda rng, P, Q: (0 * P + 1.5, 0 * Q + 1.5),
+    "two points": lambda rng, P, Q: (0 * P + 1.5, 0 * Q - 0.7),
+    "duplicates": lambda rng, P, Q: (draw(rng, P[::4], len(P)), draw(rng, Q[::4], len(Q))),
+    "same points": lambda rng, P, Q: (P, draw(rng, P, len(Q))),
+    "almost the same": lambda rng, P, Q: (P, draw(rng, P, len(Q)) + 1e-9 * Q),
+    "permuted": lambda rng, P, Q: (P, rng.permutation(P)),
+    "collinear": lambda rng, P, Q: (P[:, :1] * np.ones(P.shape[1]), Q[:, :1] * np.ones(P.shape[1])),
+    "integer grid": lambda rng, P, Q: (np.round(1.5 * P), np.round(1.5 * Q)),
+    "far apart": lambda rng, P, Q: (P, Q + 1e6),
+    "offset": lambda rng, P, Q: (P + 1e5, Q + 1e5),
+    "outlier": lambda rng, P, Q: (np.concatenate([P[:1] + 1e7, P[1:]]), Q),
+    "tiny": lambda rng, P, Q: (1e-30 * P, 1e-30 * Q),
+    "huge": lambda rng, P, Q: (1e30 * P, 1e30 * Q),
+    "zero": lambda rng, P, Q: (0 * P, 0 * Q),
+}  # fmt: skip
+
+
+def masses(rng, n, kind):
+    "Uniform, random, over 12 orders of magnitude, or some zero."
+    a = [np.ones(n), rng.random(n) + 0.1, 10.0 ** rng.uniform(-12, 0, n), rng.random(n) * (rng.random(n) < 0.7)][kind]
+    a[0] += a.sum() == 0
+    return a / a.sum()
+
+
+def linear_program(C, a, b):
+    "The optimum by HiGHS, where POT's tolerances do not suffice."
+    n, m = C.shape
+    A = sparse.vstack([sparse.kron(sparse.eye(n), np.ones((1, m))), sparse.kron(np.ones((1, n)), sparse.eye(m))])
+    tight = dict(primal_feasibility_tolerance=1e-10, dual_feasibility_tolerance=1e-10)
+    result = linprog(C.ravel(), A_eq=A.tocsr(), b_eq=np.concatenate([a, b]), method="highs-ds", options=tight)
+    assert result.status == 0
+    return result.fun
+
+
+def optimum(C, a, b, cost, gap, rounding):
+    "The true optimum: POT, but HiGHS if POT contradicts the certificate."
+    scale = C.max() or 1.0  # both have absolute tolerances
+    truth = scale * ot.emd2(a, b, C / scale, numItermax=10**7, check_marginals=False)
+    if truth - rounding <= cost <= truth + gap * cost + rounding:
+        return truth, rounding
+    return scale * linear_program(C / scale, a, b), rounding + 1e-9 * scale
+
+
+def verify(X, Y, a, b, state, tol):
+    "Solve, and check all that is claimed; returns the new state."
+    n, m, C = len(X), len(Y), cdist(X, Y)
+    both = np.concatenate([X, Y])
+    diameter = np.linalg.norm(np.ptp(both, axis=0))
+    cost, gap, new = solve_pair(X, Y, a, b, state, tol)
+    rounding = 2e-13 * diameter + 1e-14 * cost  # of two solvers for the same cost
+    truth, rounding = optimum(C, a, b, cost, gap, rounding)
+    assert gap <= tol and truth - rounding <= cost <= truth + gap * cost + rounding
+    if state is not None:
+        low, high = bounds(X, Y, a, b, state)
+        assert low <= truth + rounding and truth <= high + rounding
+
+    i, j, mass = new.plan(n)
+    assert (mass > 0).all() and len(mass) <= n + m - 1
+    assert np.allclose(np.bincount(i, mass, n), a, rtol=0, atol=1e-14)
+    assert np.allclose(np.bincount(j, mass, m), b, rtol=0, atol=1e-14)
+    assert abs(mass @ C[i, j] - cost) <= rounding
+    assert (new.flow[n:] > 0).all() and new.parent[:n].min() == -1  # strongly feasible, the root is a row
+
+    f, g = new.potential[:n], new.potential[n:]
+    eps = (4 * np.finfo(np.float32).eps if tol > 1e-6 else 1e-14) * (X.shape[1] / 2 + 4)
+    assert (f[:, None] + g - C).max() <= eps * (diameter + np.abs(f).max() + np.abs(g).max())
+
+    again, gap, _ = solve_pair(X, Y, a, b, new, tol)
+    assert again <= cost and gap <= tol
+    return new
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_certificate_survives(kind):
+    rng = np.random.default_rng(list(KINDS).index(kind))
+    for trial in range(24):
+        n, m = (int(s) for s in rng.integers(2, 40, 2)) if trial % 3 else (25, 25)
+        if trial in (4, 5):
+            n, m = [(1, 90), (90, 1)][trial - 4]
+        k, tol, step = int(rng.integers(1, 9)), (1e-4, 1e-9)[trial % 2], 0.02
+        P, Q = KINDS[kind](rng, rng.normal(size=(n, k)), rng.normal(size=(m, k)) + rng.normal(size=k))
+        m = len(Q)
+        a, b, W, state = masses(rng, n, trial % 4), masses(rng, m, trial // 4 % 4), rng.normal(size=(k, k)), None
+        near = W + step * rng.normal(size=W.shape)
+        for V in [W, near, 10 * W, np.outer(W[0], W[-1]), 0 * W, -W]:  # a small move, a jump, rank 1, zero, and back
+            state = verify(P @ V.T, Q @ V.T, a, b, state, tol)
+
+
+@pytest.mark.parametrize("n, m, kind", [
+    (1, 1000, "gauss"), (1000, 1, "gauss"), (500, 37, "gauss"), (400, 300, "integer grid"),
+    (300, 300, "collinear"), (300, 300, "all equal"), (300, 300, "duplicates"), (300, 300, "permuted"),
+])  # fmt: skip
+def test_large_and_degenerate(n, m, kind):
+    rng = np.random.default_rng(n + m)
+    for weighted in range(3):
+        P, Q = KINDS[kind](rng, rng.normal(size=(n, 3)), rng.normal(size=(m, 3)))
+        a, b, state = masses(rng, n, weighted), masses(rng, m, weighted), None
+        for tol in (1e-4, 1e-9):
+            V = np.eye(3) + 0.02 * rng.normal(size=(3, 3)) * (state is not None)
+            state = verify(P @ V.T, Q @ V.T, a, b, state, tol)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_float32_points_are_points(dtype):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(60, 4)).astype(dtype), rng.normal(size=(45, 4)).astype(dtype)
+    verify(X, Y, np.full(60, 1 / 60), np.full(45, 1 / 45), None, 1e-9)
+
+
+def test_warm_equals_cold():
+    rng = np.random.default_rng(1)
+    clouds = [rng.normal(size=(n, 6)) + rng.normal(size=6) for n in (30, 80, 55, 1, 80)]
+    data = Distributions.from_list(clouds, [0, 0, 1, 1, 1], weights=rng.random(246))
+    W, warm = rng.normal(size=(3, 6)), PairwiseTransport(data, tol=1e-4)
+    for _ in range(10):
+        W = W + 0.05 * rng.normal(size=W.shape)
+        exact = PairwiseTransport(data, tol=1e-9).solve(W)
+        costs, gaps = warm.solve(W), warm.gaps
+        assert (gaps <= 1e-4).all() and (costs >= exact * (1 - 1e-9)).all() and (costs <= exact * (1 + 1e-4)).all()
+        cold = PairwiseTransport(data, tol=1e-4).solve(W)
+        assert np.allclose(costs, cold, rtol=1e-4, atol=0)
+
+
+def test_some_pairs_only():
+    rng = np.random.default_rng(2)
+    data = Distributions.from_list(list(rng.normal(size=(4, 20, 3))), [0, 0, 1, 1])
+    some, every = PairwiseTransport(data), PairwiseTransport(data)
+    every.solve(np.eye(3))
+    costs = every.solve(2 * np.eye(3))
+    some.solve(np.eye(3))
+    assert np.array_equal(some.solve(2 * np.eye(3), which=[4, 1]), costs[[4, 1]])
+    weights = np.zeros(6)
+    weights[[4, 1]] = 1, -2
+    assert np.allclose(some.grad([1, -2]), every.grad(weights))
+    assert some.solve(np.eye(3), which=[]).shape == (0,) and not some.grad([]).any()
+
+
+def test_no_state_is_changed_by_its_use():
+    rng = np.random.default_rng(3)
+    X, Y, a = rng.normal(size=(50, 3)), rng.normal(size=(50, 3)), np.full(50, 0.02)
+    state = solve_pair(X, Y, a, a)[2]
+    before = [part.copy() for part in state]
+    solve_pair(2 * X, Y, a, a, state)
+    bounds(X, -Y, a, a, state)
+    assert all(np.array_equal(part, old) for part, old in zip(state, before))
+
+
+def test_tree_bookkeeping_after_many_pivots():
+    "Sizes, links and potentials kept by the pivots equal those that are grown anew."
+    rng = np.random.default_rng(4)
+    X, Y = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
+    a, b = masses(rng, 40, 1), masses(rng, 30, 1)
+    parent, flow, pot = first_state(np.concatenate([X, Y]), 40, a, b)
+    arcs = np.stack(np.mgrid[:40, :30], axis=-1).reshape(-1, 2).astype(np.int32)
+    assert simplex(X, Y, arcs, 1e-12, parent, flow, pot) > 20
+    fresh = pot.copy()
+    root, size, _ = grow(X, Y, parent, fresh)
+    assert size[root] == 70
+    moved = fresh - pot
+    assert np.allclose(moved[:40], moved[0]) and np.allclose(moved[40:], -moved[0])
+    assert np.isclose(pot @ np.concatenate([a, b]), solve_dense(cdist(X, Y), a, b).cost, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m, k", [(1, 1), (63, 3), (64, 4), (65, 5), (200, 9)])
+def test_price_is_the_c_transform(m, k, dtype):
+    rng = np.random.default_rng(m)
+    X, Y, g = rng.normal(size=(30, k)).astype(dtype), rng.normal(size=(m, k)).astype(dtype), 0.1 * rng.normal(size=m)
+    w = -(-m // 64) * 64
+    B, padded_g = np.zeros((k, w), dtype), np.full(w, -np.inf, dtype)
+    B[:, :m], padded_g[:m] = Y.T, g
+    f, h, arcs = np.empty(30, dtype), np.empty(w, dtype), np.full((20 * 30, 2), -1, np.int32)
+    found = price(X, B, m, padded_g, f, h, arcs)
+    reduced = cdist(X, Y) - g.astype(dtype)
+    near = 1e-5 if dtype == np.float32 else 1e-12
+    assert np.allclose(f, reduced.min(axis=1), atol=near)
+    assert np.allclose(h[:m], (cdist(X, Y) - f[:, None]).min(axis=0), atol=near)
+    i, j = arcs[:found].T
+    assert (np.diff(i) >= 0).all() and np.array_equal(np.unique(i), np.arange(30)) and (0 <= j).all() and (j < m).all()
+    best = np.full(30, np.inf)
+    np.minimum.at(best, i, reduced[i, j])
+    assert np.allclose(best, f, atol=near)  # each row's best arc is noted
+
+
+def test_units_sum_exactly():
+    rng = np.random.default_rng(5)
+    for kind in range(4):
+        x = units(masses(rng, 1000, kind))
+        assert x.min() >= 1 and x.sum() == 2**60
