@@ -13,12 +13,15 @@ def machine():
     "CPU, cores, memory, versions and how busy it is; no names."
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
-    model = next((line.split(":")[1].strip() for line in text.splitlines() if "model name" in line), platform.processor())
+    model = next(
+        (line.split(":")[1].strip() for line in text.splitlines() if "model name" in line), platform.processor()
+    )
     simd = "AVX-512" if "avx512f" in text else "AVX2" if "avx2" in text else "no AVX"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return [
         f"# {model}, {simd}, {os.cpu_count()} cores, {memory:.0f} GiB; no graphics card",
-        f"# {platform.system()}, Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in PACKAGES),
+        f"# {platform.system()}, Python {platform.python_version()}, "
+        + ", ".join(f"{p} {version(p)}" for p in PACKAGES),
         f"# load average at the start: {os.getloadavg()[0]:.1f}",
     ]
 

@@ -3,11 +3,12 @@
     python benchmarks/scaling.py [--only patients|cells|genes|rank] [--big] [--write]
 
 Every line is a fit of GGML in a process of its own, on simulated CSR counts (23 % non-zeros) from memory:
-    start   seconds before the first epoch (spectral start and its scale)     epoch   median seconds of an epoch after the first
-    first   seconds of the first epoch (some pairs are still cold)            MB      peak memory of the process; `data` of it is the CSR
-    pass    seconds of one step over *all* pairs after the first: solve and gradient while W moves by 2 %
+    data_MB  the CSR matrix                                    start    seconds before the first epoch: spectral start
+    first    seconds of the first epoch, some pairs cold       epoch    median seconds of an epoch after the first
+    pass     median seconds of one step over *all* pairs after the first, solve and gradient, while W moves by 2 %
+    pass_cpu the same in CPU seconds of all threads            peak_MB  peak memory of the process
 Wall-clock times on all cores: run it on a quiet machine. --big adds 20 patients x 1000 cells x 5000 genes and
-131 patients x 1000 cells x 8000 genes.
+131 patients x 1000 cells x 8000 genes; --fit fits the latter to convergence.
 """
 
 import argparse
@@ -23,9 +24,14 @@ from common import Table
 from scipy import sparse
 
 BASE = dict(patients=20, cells=400, genes=2000, rank=5)
-SWEEPS = dict(patients=[10, 20, 40, 80], cells=[100, 200, 400, 800, 1600], genes=[500, 1000, 2000, 4000, 8000], rank=[2, 5, 10, 20, 50])
+SWEEPS = dict(
+    patients=[10, 20, 40, 80],
+    cells=[100, 200, 400, 800, 1600],
+    genes=[500, 1000, 2000, 4000, 8000],
+    rank=[2, 5, 10, 20, 50],
+)
 BIG = [dict(patients=20, cells=1000, genes=5000, rank=5), dict(patients=131, cells=1000, genes=8000, rank=5)]
-HEAD = "patients cells genes rank  data_MB    start    first    epoch     pass  epochs     loss  peak_MB"
+HEAD = "patients cells genes rank  data_MB    start    first    epoch     pass pass_cpu  epochs     loss  peak_MB"
 
 
 def simulate(patients, cells, genes, seed=0, density=0.23):
@@ -39,7 +45,9 @@ def simulate(patients, cells, genes, seed=0, density=0.23):
         own = profile * rng.lognormal(0, 0.3, genes).astype(np.float32)
         own[np.ix_([0, 1], marked)] *= 3 if p % 2 else 1
         for kind in rng.integers(6, size=cells):
-            at = np.cumsum(1 + rng.poisson(1 / density - 1, int(1.2 * density * genes))) - 1  # gaps between the non-zeros
+            at = (
+                np.cumsum(1 + rng.poisson(1 / density - 1, int(1.2 * density * genes))) - 1
+            )  # gaps between the non-zeros
             at, end = at[at < genes], indptr[-1]
             indices[end : end + len(at)] = at
             data[end : end + len(at)] = own[kind, at] * rng.gamma(2, 0.5, len(at))
@@ -48,35 +56,49 @@ def simulate(patients, cells, genes, seed=0, density=0.23):
     return sparse.csr_matrix((data[:end], indices[:end], np.array(indptr)), shape=(patients * cells, genes))
 
 
-def measure(patients, cells, genes, rank, epochs=4, fit_all=False):
-    "Fit, then one pass over all pairs; run in a process of its own."
-    from ggml_nb import GGML, Distributions, PairwiseTransport
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(patients, cells, genes, rank, epochs=4, converge=False):
+    "Fit, then pass over all pairs; run in a process of its own."
+    from ggml_nb import GGML, Distributions
 
     warnings.simplefilter("ignore")
     warm_up = Distributions.from_list([np.eye(3) + i for i in range(4)], [0, 0, 1, 1])
     GGML(rank=1, max_epochs=1, random_state=0).fit(warm_up)  # compile
     points = simulate(patients, cells, genes)
+    row = dict(patients=patients, cells=cells, genes=genes, rank=rank)
+    row["data_MB"] = (points.data.nbytes + points.indices.nbytes) / 1e6
     data = Distributions(points, np.repeat(np.arange(patients), cells), np.arange(patients) % 2)
+    options = {} if converge else dict(max_epochs=epochs, patience=10**6, margin=10.0)  # no early end
     start = time.perf_counter()
-    stopping = {} if fit_all else dict(max_epochs=epochs, patience=10**6)
-    model = GGML(rank=rank, margin=10.0 if not fit_all else 1.0, random_state=0, **stopping).fit(data)
-    total, seconds = time.perf_counter() - start, model.history_["seconds"]
-    row = dict(
-        patients=patients, cells=cells, genes=genes, rank=rank, start=total - seconds.sum(), first=seconds[0], total=total,
-        epoch=np.median(seconds[1:]) if len(seconds) > 1 else seconds[0], epochs=len(seconds), loss=model.history_["loss"][-1],
-        peak_MB=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, data_MB=(points.data.nbytes + points.indices.nbytes) / 1e6,
-    )  # fmt: skip
-    if len(data) <= 40:
-        rng, W, times = np.random.default_rng(0), model.components_, []
-        transport = PairwiseTransport(data)
-        for _ in range(4):
-            start = time.perf_counter()
-            transport.solve(W)
-            transport.grad(np.ones(len(transport.pairs)))
-            times.append(time.perf_counter() - start)
-            W = W * (1 + 0.02 * rng.normal(size=W.shape))
-        row.update({"pass": np.median(times[1:]), "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
-    return {key: float(value) for key, value in row.items()}
+    model = GGML(rank=rank, random_state=0, **options).fit(data)
+    row["total"], seconds = time.perf_counter() - start, model.history_["seconds"]
+    row.update(
+        start=row["total"] - seconds.sum(),
+        first=seconds[0],
+        epoch=np.median(seconds[1:] if len(seconds) > 1 else seconds),
+    )
+    row.update(epochs=len(seconds), loss=model.history_["loss"][-1])
+    if not converge:
+        row["pass"], row["pass_cpu"] = all_pairs_pass(data, model.components_)
+    return {key: float(value) for key, value in {**row, "peak_MB": peak_mb()}.items()}
+
+
+def all_pairs_pass(data, W, steps=4):
+    "Median wall and CPU seconds of a warm step over all pairs."
+    from ggml_nb import PairwiseTransport
+
+    rng, times, transport = np.random.default_rng(0), [], PairwiseTransport(data)
+    for _ in range(steps):
+        start, cpu = time.perf_counter(), time.process_time()
+        transport.solve(W)
+        transport.grad(np.ones(len(transport.pairs)))
+        times.append((time.perf_counter() - start, time.process_time() - cpu))
+        move = rng.normal(size=W.shape) * np.abs(W)
+        W = W + 0.02 * np.linalg.norm(W) / np.linalg.norm(move) * move
+    return np.median(times[1:], axis=0)
 
 
 def fresh(**case):
@@ -88,10 +110,9 @@ def fresh(**case):
 
 
 def line(row):
-    return (
-        f"{row['patients']:8.0f} {row['cells']:5.0f} {row['genes']:5.0f} {row['rank']:4.0f} {row['data_MB']:8.0f} {row['start']:8.2f}"
-        f" {row['first']:8.2f} {row['epoch']:8.3f} {row.get('pass', np.nan):8.3f} {row['epochs']:7.0f} {row['loss']:8.3f} {row['peak_MB']:8.0f}"
-    )
+    seconds = " ".join(f"{row[name]:8.2f}" for name in ("start", "first", "epoch", "pass", "pass_cpu"))
+    shape = f"{row['patients']:8.0f} {row['cells']:5.0f} {row['genes']:5.0f} {row['rank']:4.0f} {row['data_MB']:8.0f}"
+    return f"{shape} {seconds} {row['epochs']:7.0f} {row['loss']:8.3f} {row['peak_MB']:8.0f}"
 
 
 def slope(rows, by, what):
@@ -121,7 +142,9 @@ if __name__ == "__main__":
             for value in values:
                 rows.append(fresh(**{**BASE, by: value}))
                 table.add(line(rows[-1]))
-            slopes = ", ".join(f"{what} {slope(rows, by, what):.2f}" for what in ("start", "epoch", "peak_MB"))
+            slopes = ", ".join(
+                f"{what} {slope(rows, by, what):.2f}" for what in ("start", "epoch", "pass_cpu", "peak_MB")
+            )
             table.add(f"# slopes by {by}: {slopes}")
     if args.big:
         table.add("# large")
@@ -129,7 +152,9 @@ if __name__ == "__main__":
         for case in BIG:
             table.add(line(fresh(**case)))
     if args.fit:
-        row = fresh(**BIG[-1], fit_all=True)
-        table.add(f"# fit to convergence, {row['patients']:.0f} patients: {row['total']:.0f} s, {row['epochs']:.0f} epochs")
+        row = fresh(**BIG[-1], converge=True)
+        table.add(
+            f"# fit to convergence, {row['patients']:.0f} patients: {row['total']:.0f} s, {row['epochs']:.0f} epochs"
+        )
     if args.write:
         table.write("scaling")

@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """One pair of clouds solved again and again while W moves: milliseconds of one thread, true errors, peak memory.
 
     python benchmarks/transport.py [--quick] [--ggml-ot PYTHON] [--write]
@@ -8,8 +9,8 @@ Along a trajectory of steps that change W by 2 % each, per step and pair:
     again   ours, when W has not moved                 ggml-ot  its compute_OT, in its own venv (equal sizes only)
     floor   all distances once, in single precision    gap, error  the largest certified gap and the largest true error
 Ours starts from the embedded points; emd2 and lsa get the cost matrix for free. Times are CPU times of the thread (the
-least of three for short ones), so that other jobs on the machine matter little. Peak memory is measured in a fresh
-process each, above what it held before.
+least of three for short ones), so that other jobs on the machine matter little. MB: peak memory above the start of a
+fresh process; for emd2 with its cost matrix (Linux only).
 """
 
 import os
@@ -19,9 +20,8 @@ for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
 
 import argparse
 import json
-import multiprocessing
-import resource
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -65,12 +65,12 @@ def floor_pass(X, Y):
     return total
 
 
-def timed(call):
+def timed(function, *args, **kwargs):
     "Thread CPU time in ms, the least of three when it is short, and the result."
     best, repeat = np.inf, 3
     while repeat:
         start = time.thread_time()
-        out = call()
+        out = function(*args, **kwargs)
         best = min(best, 1e3 * (time.thread_time() - start))
         repeat = 0 if best > 200 else repeat - 1
     return best, out
@@ -96,28 +96,35 @@ def trajectory(n, m, k, weighted, steps, seed=0):
     return P, Q, a / a.sum(), b / b.sum(), W
 
 
-def peak(solver, case):
-    "MB above the start, of one cold and one warm step in a process of its own."
+def high_water():
+    "Largest memory of this process so far, MB."
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
-    def child(out):
-        P, Q, a, b, Ws = trajectory(*case, steps=2)
-        ours = solve_pair if solver == "ours" else None
-        before, state = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, None
+
+def peaks(*case):
+    "MB above the start of one cold and one warm step, ours and emd2's; run in a process of its own."
+    P, Q, a, b, Ws = trajectory(*case, steps=2)
+    state, above = None, []
+    for solver in ("ours", "emd2"):
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+        before = high_water()
         for W in Ws:
             X, Y = P @ W.T, Q @ W.T
-            if ours:
+            if solver == "ours":
                 state = solve_pair(X, Y, a, b, state)[2]
             else:
                 ot.emd2(a, b, cdist(X, Y), numItermax=10**8)
-        out.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+        above.append(high_water() - before)
+    return above
 
-    context = multiprocessing.get_context("fork")
-    out = context.Queue()
-    process = context.Process(target=child, args=(out,))
-    process.start()
-    answer = out.get()
-    process.join()
-    return answer
+
+def fresh_peaks(*case):
+    "`peaks` in a new process."
+    done = subprocess.run(
+        [sys.executable, __file__, "--peaks", json.dumps(case)], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
 
 
 def ggml_ot(python, P, Q, Ws):
@@ -137,23 +144,25 @@ def run(case, tol, steps, python):
     state, rows = None, []
     for W in Ws:
         X, Y = P @ W.T, Q @ W.T
-        ours, (cost, gap, new) = timed(lambda: solve_pair(X, Y, a, b, state, tol))
-        again, _ = timed(lambda: solve_pair(X, Y, a, b, new, tol))
+        ours, (cost, gap, new) = timed(solve_pair, X, Y, a, b, state, tol)
+        again, _ = timed(solve_pair, X, Y, a, b, new, tol)
         x, y = X.astype(np.float32), np.ascontiguousarray(Y.T.astype(np.float32))
-        floor, _ = timed(lambda: floor_pass(x, y))
+        floor, _ = timed(floor_pass, x, y)
         C, state = cdist(X, Y), new
-        emd, truth = timed(lambda: ot.emd2(a, b, C, numItermax=10**8))
-        lsa = timed(lambda: linear_sum_assignment(C))[0] if n == m and not weighted else np.nan
+        emd, truth = timed(ot.emd2, a, b, C, numItermax=10**8)
+        lsa = timed(linear_sum_assignment, C)[0] if n == m and not weighted else np.nan
         error = cost / truth - 1
         assert -1e-12 <= error <= gap + 1e-12, "the certificate is wrong"
         rows.append((ours, again, floor, emd, lsa, gap, error))
     rows = np.array(rows)
     warm, again, floor, emd, lsa = rows[1:, :5].mean(axis=0)
     other = ggml_ot(python, P, Q, Ws[:3]) if python and n == m and not weighted else np.nan
+    values = [rows[0, 0], warm, again, floor, emd, lsa, other]
     return (
-        f"{n:5d} {m:5d} {k:3d} {'yes' if weighted else 'no':>8s} {tol:7.0e} {rows[0, 0]:8.2f} {warm:8.2f} {again:8.2f}"
-        f" {floor:8.2f} {emd:8.2f} {lsa:8.2f} {other:8.2f} {emd / warm:7.1f} {rows[:, 5].max():8.1e} {rows[:, 6].max():8.1e}"
-        f" {peak('ours', case):8.1f} {peak('emd2', case):8.1f}"
+        f"{n:5d} {m:5d} {k:3d} {'yes' if weighted else 'no':>8s} {tol:7.0e} "
+        + " ".join(f"{ms:8.2f}" for ms in values)
+        + f" {emd / warm:7.1f} {rows[:, 5].max():8.1e} {max(rows[:, 6].max(), 0):8.1e}"
+        + "".join(f" {mb:8.2f}" for mb in fresh_peaks(*case))
     )
 
 
@@ -163,9 +172,13 @@ if __name__ == "__main__":
     parser.add_argument("--ggml-ot", metavar="PYTHON", help="Python of a venv with benchmarks/requirements-ggml-ot.txt")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--write", action="store_true", help="keep the table as results/transport.txt")
+    parser.add_argument("--peaks", help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     solve_pair(np.ones((2, 1)), np.eye(2)[:, :1], np.ones(2) / 2, np.ones(2) / 2)  # compile
+    if args.peaks:
+        print(json.dumps(peaks(*json.loads(args.peaks))))
+        raise SystemExit
     floor_pass(np.ones((2, 1), np.float32), np.ones((1, 2), np.float32))
     table = Table("Milliseconds of one thread per pair; W moves by 2 % a step. Columns: see benchmarks/transport.py")
     table.add(HEAD)

@@ -214,7 +214,7 @@ def shuffle_labels(
     shuffled.labels = labels
     return shuffled
 
-# %% ../nbs/08_evaluation.ipynb #f9150ead
+# %% ../nbs/08_evaluation.ipynb #3e63997b
 def permutation_test(
     distributions,  # Distributions
     model=None,  # GGML

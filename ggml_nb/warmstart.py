@@ -493,6 +493,25 @@ def solve(
     "W_theta(X_i, X_j) of each pair under d_W (eq. 7)."
     return self.solve_embedded(project(self.distributions.points, W), which, verbose)
 
+# %% ../nbs/02_warmstart.ipynb #b85f61f5
+@patch
+def bounds_embedded(
+    self: PairwiseTransport,
+    Z,  # (N, k) float64 embedded points
+    which=None,  # indices into pairs, default all
+) -> tuple:  # lower (n_pairs,), upper (n_pairs,); 0 and inf for a pair never solved
+    "Bounds of the costs from the last plans and potentials, without repair."
+
+    def of_pair(p):
+        if self.states[p] is None:
+            return 0.0, np.inf
+        P, Q = self._rows(p)
+        return bounds(Z[P], Z[Q], self.distributions.weights[P], self.distributions.weights[Q], self.states[p])
+
+    which = range(len(self.pairs)) if which is None else which
+    found = Parallel(self.n_jobs, backend="threading")(delayed(of_pair)(p) for p in which)
+    return tuple(np.array(found).reshape(-1, 2).T)
+
 # %% ../nbs/02_warmstart.ipynb #bad2fbaf
 @patch
 def coupling(

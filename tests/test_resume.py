@@ -1,0 +1,162 @@
+"A fit that is killed goes on from its checkpoint, and ends where it would have ended."
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from zipfile import BadZipFile
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from ggml_nb import GGML, make_distributions
+
+SETTINGS = dict(random_state=0, n_jobs=1, init="random", max_epochs=12, patience=100, reg=0.01, reg_norm="nuc")
+
+
+def make_data():
+    return make_distributions(20, n_per_class=6, n_points=10, seed=1)
+
+
+def fit(data=None, **settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return GGML(**{**SETTINGS, **settings}).fit(make_data() if data is None else data)
+
+
+def epochs(path):
+    "Epochs in a checkpoint; 0 where there is none."
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return len(json.loads(str(file["progress"]))["history"])
+    except (FileNotFoundError, BadZipFile):
+        return 0
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return fit()
+
+
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, whole):
+    path = tmp_path / "fit.npz"
+    # the child works on an epoch a little longer than needed, so that the signal surely comes in the middle of the fit
+    code = f"""
+import sys, time
+sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r})
+import ggml_nb.training as training
+from test_resume import fit
+
+epoch = training.train_epoch
+training.train_epoch = lambda *args: (time.sleep(0.3), epoch(*args))[1]
+fit(checkpoint={str(path)!r})
+"""
+    child = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        began = time.monotonic()
+        while epochs(path) < 2:
+            assert child.poll() is None, "the child ended before it was killed"
+            assert time.monotonic() - began < 120, "no second epoch within two minutes"
+            time.sleep(0.02)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert child.returncode == -signal.SIGKILL
+    assert 2 <= epochs(path) < SETTINGS["max_epochs"]
+
+    resumed = fit(checkpoint=path)
+    assert resumed.n_iter_ == whole.n_iter_ == SETTINGS["max_epochs"]
+    assert np.array_equal(resumed.components_, whole.components_)
+    for name in ("loss", "active", "gap", "held_out"):
+        assert np.array_equal(resumed.history_[name], whole.history_[name]), name
+
+
+def network():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Linear(20, 6), torch.nn.BatchNorm1d(6), torch.nn.Dropout(0.2), torch.nn.ReLU(), torch.nn.Linear(6, 2)
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(init="spectral", reg=0),
+        dict(reg_norm="l1"),
+        dict(metric="diagonal", reg_norm="l1"),
+        dict(units="absolute", margin=10.0),
+        dict(metric=network(), reg_norm="l1"),
+    ],
+    ids=["spectral", "l1", "diagonal", "absolute", "network with buffers and dropout"],
+)
+def test_two_and_two_epochs_equal_four(tmp_path, settings):
+    path = tmp_path / "fit.npz"
+    fit(**settings, max_epochs=2, checkpoint=path)
+    resumed, whole = fit(**settings, max_epochs=4, checkpoint=path), fit(**settings, max_epochs=4)
+    data = make_data()
+    assert np.array_equal(resumed.transform(data.points), whole.transform(data.points))
+    assert np.array_equal(resumed.history_["held_out"], whole.history_["held_out"])
+
+
+def test_without_a_seed_the_checkpoint_has_it(tmp_path):
+    path = tmp_path / "fit.npz"
+    fit(random_state=None, max_epochs=2, checkpoint=path)
+    saved = path.read_bytes()
+    one = fit(random_state=None, max_epochs=4, checkpoint=path)
+    path.write_bytes(saved)
+    two = fit(random_state=None, max_epochs=4, checkpoint=path)
+    assert np.array_equal(one.components_, two.components_) and one.n_iter_ == 4
+
+
+def test_a_finished_fit_is_not_trained_again(tmp_path):
+    path = tmp_path / "fit.npz"
+    first = fit(max_epochs=2, checkpoint=path)
+    again = fit(max_epochs=2, checkpoint=path)
+    assert np.array_equal(first.components_, again.components_) and np.array_equal(first.history_, again.history_)
+    assert [p.name for p in tmp_path.iterdir()] == ["fit.npz"]
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "fit.npz"
+    fit(max_epochs=1, checkpoint=path)
+    before = path.read_bytes()
+    others = [
+        dict(rank=2),
+        dict(lr=0.5),
+        dict(random_state=1),
+        dict(data=make_distributions(20, n_per_class=6, n_points=10, seed=2)),
+    ]
+    for other in others:
+        with pytest.raises(ValueError, match="belongs to other data or parameters: delete it or name another file"):
+            fit(**other, checkpoint=path)
+    assert path.read_bytes() == before
+
+
+def test_weights_of_a_network_are_parameters(tmp_path):
+    settings = dict(max_epochs=1, reg=0, checkpoint=tmp_path / "fit.npz")
+    first, second = network(), network()
+    with torch.no_grad():
+        second[0].bias += 1
+    fit(metric=first, **settings)
+    with pytest.raises(ValueError, match="belongs to other data or parameters"):
+        fit(metric=second, **settings)
+
+
+@pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04 half of a file"])
+def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, content):
+    path = tmp_path / "notes.csv"
+    path.write_bytes(content)
+    for seed in (0, None):
+        with pytest.raises(ValueError, match="is not a checkpoint"):
+            fit(max_epochs=1, random_state=seed, checkpoint=path)
+    assert path.read_bytes() == content
+
+
+def test_a_missing_folder_is_named_before_any_work(tmp_path):
+    with pytest.raises(ValueError, match="folder that exists"):
+        fit(checkpoint=tmp_path / "none" / "fit.npz")
