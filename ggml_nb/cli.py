@@ -149,7 +149,7 @@ def side_by_side(
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
-# %% ../nbs/09_cli.ipynb #a06e73ba
+# %% ../nbs/09_cli.ipynb #bf0b98fd
 def plot_history(
     history,  # GGML.history_
     ax=None,  # matplotlib Axes
@@ -159,20 +159,23 @@ def plot_history(
     from matplotlib.ticker import MaxNLocator
 
     ax, epoch = ax or plt.gca(), np.arange(1, len(history) + 1)
-    ax.plot(epoch, history["loss"], "o-", ms=4, color="#0072B2", label="loss, triplets learned from")
-    ax.plot(epoch, history["held_out"], "o:", ms=4, color="#56B4E9", label="loss, triplets kept back")
+    ax.plot(epoch, history["loss"], "o-", ms=4, clip_on=False, color="#0072B2", label="loss, triplets learned from")
+    ax.plot(epoch, history["held_out"], "o:", ms=4, clip_on=False, color="#56B4E9", label="loss, triplets to stop by")
     ax.set_ylim(0, 1.2 * max(history["loss"].max(), history["held_out"].max(), 1e-3))
     ax.set(xlabel="epoch", ylabel="loss", xlim=(0.5, len(history) + 0.5))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     right = ax.twinx()
-    right.plot(epoch, history["active"], "s--", ms=4, color="#D55E00", label="active triplets (right axis)")
+    right.plot(
+        epoch, history["active"], "s--", ms=4, clip_on=False, color="#D55E00", label="active triplets (right axis)"
+    )
     right.set(ylim=(0, 1.2 * max(history["active"].max(), 0.1)), ylabel="share of active triplets")
     right.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(handles=ax.lines + right.lines, frameon=False, fontsize=8, ncols=2, loc="upper center")
     first, last = history["active"][[0, -1]]
-    ax.set_title(
-        f"Active triplets: {first:.1%} in the first epoch" + (f", {last:.1%} in the last" if len(epoch) > 1 else "")
-    )
+    if first == 0:
+        ax.set_title("No triplet was active: the start separates them all")
+    else:
+        ax.set_title(f"Active triplets: {first:.1%} in the first epoch, {last:.1%} in the last")
     return ax
 
 # %% ../nbs/09_cli.ipynb #f45201df
@@ -191,7 +194,7 @@ def plot_samples(
     plot_embedding(coordinates, data.class_names[data.labels], ax, title)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, frameon=False, fontsize=8)
 
-# %% ../nbs/09_cli.ipynb #e49ff607
+# %% ../nbs/09_cli.ipynb #2069bf27
 def principal_components(
     points,  # (N, d) ndarray or CSR
     seed,
@@ -220,7 +223,7 @@ def save_cell_maps(
     def draw(ax, method):
         space = "learned axes" if method == "ggml" else "principal components" if few.d > 50 else "features"
         plot_embedding(maps[method], labels, ax, f"{METHODS[method]}: {points[method].shape[1]} {space}", s=5)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, frameon=False, fontsize=8, markerscale=2)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, frameon=False, fontsize=8, markerscale=1)
 
     side_by_side(path, f"UMAP of {len(labels)} points, coloured by the label of their sample", draw)
 

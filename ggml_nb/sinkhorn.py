@@ -254,6 +254,15 @@ class SinkhornTransport(PairwiseTransport):
             share = torch.as_tensor(weights[at], device=self.device)[:, None, None]
             yield batch, share * batch.plan(g, self.epsilon)
 
+    def bounds_embedded(
+        self,
+        Z,  # (N, k) float64 embedded points
+        which=None,  # indices into pairs, default all
+    ) -> tuple:  # lower (n_pairs,) zeros, upper (n_pairs,) infinite
+        "No pair is skipped: no exact plans are kept."
+        n = len(self.pairs) if which is None else len(which)
+        return np.zeros(n), np.full(n, np.inf)
+
     def coupling(
         self,
         weights,  # (n_pairs,) one for each pair of the last solve

@@ -1,8 +1,11 @@
-"""ggml-nb in a process of its own, on real files and on bad ones."""
+"""ggml-nb on real files and on bad ones: what it writes, what it refuses, and that it leaves nothing behind."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import anndata
@@ -10,43 +13,68 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ggml_nb import make_scrna
+from ggml_nb import GGML, Distributions, make_scrna
+from ggml_nb.cli import euclidean_cells, main
 
 COMMAND = [str(Path(sys.executable).with_name("ggml-nb"))]
 KEYS = ["--sample-key", "sample", "--label-key", "label"]
 FILES = {
-    "metric.npz", "distances.csv", "embedding.csv", "genes.csv", "report.json",
+    "metric.npz", "distances.csv", "distances_euclidean.csv", "embedding.csv", "genes.csv", "report.json",
     "learning_curve.png", "clustermap.png", "umap_samples.png", "umap_cells.png", "genes.png",
 }  # fmt: skip
 
 
 def run(*args, status=0):
+    "A process of its own."
     done = subprocess.run([*COMMAND, *map(str, args)], capture_output=True, text=True)
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
 
 
+@pytest.fixture
+def call(capsys):
+    "The same in this process, which spares the imports."
+
+    def call(*args, status=0):
+        capsys.readouterr()
+        code = main([str(arg) for arg in args])
+        out = capsys.readouterr()
+        assert code == status, out.out + out.err
+        return out
+
+    return call
+
+
 @pytest.fixture(scope="module")
 def real_fit(data_dir, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fit") / "out"
-    run("fit", data_dir / "brain_glia_celltype.h5ad", *KEYS, "--group-key", "donor", "--n-cells", 60, "-o", folder)
+    folder = tmp_path_factory.mktemp("fit") / "new" / "out"
+    data = data_dir / "brain_glia_celltype.h5ad"
+    done = run("fit", data, *KEYS, "--group-key", "donor", "--n-cells", 60, "-o", folder)
+    assert "held-out accuracy" in done.stdout and "active" in done.stderr
     return folder
 
 
 def test_fit_writes_everything(real_fit):
     assert {p.name for p in real_fit.iterdir()} == FILES
-    assert not list(real_fit.parent.glob(".out*"))
+    assert [p.name for p in real_fit.parent.parent.iterdir()] == ["new"]
     report = json.loads((real_fit / "report.json").read_text())
     assert report["accuracy"]["ggml"] >= 0.95
     assert 0 <= report["accuracy"]["euclidean"] <= 1
-    assert report["gap"] <= 1e-4
+    assert report["gap"] <= 1e-4 and report["euclidean_cells"] == 60
     assert not set(report["train"]) & set(report["test"]) and len(report["train"]) + len(report["test"]) == 54
-    D = pd.read_csv(real_fit / "distances.csv", index_col="sample")
-    assert D.shape == (54, 54) and np.allclose(D, D.T) and list(D.index) == list(D.columns)
+    for file in ("distances.csv", "distances_euclidean.csv"):
+        D = pd.read_csv(real_fit / file, index_col="sample")
+        assert D.shape == (54, 54) and np.allclose(D, D.T) and list(D.index) == list(D.columns)
     genes = pd.read_csv(real_fit / "genes.csv")
     assert genes.importance.is_monotonic_decreasing and genes.importance.sum() == pytest.approx(1)
-    assert len(pd.read_csv(real_fit / "embedding.csv")) == 54
+    table = pd.read_csv(real_fit / "embedding.csv")
+    assert set(table["sample"][table.side == "test"]) == set(report["test"])
+
+
+def test_the_metric_holds_no_pickle(real_fit):
+    with np.load(real_fit / "metric.npz", allow_pickle=False) as file:
+        assert {file[name].dtype.kind for name in file.files} <= set("UfibV")
 
 
 def test_donors_stay_on_one_side(real_fit, data_dir):
@@ -56,80 +84,164 @@ def test_donors_stay_on_one_side(real_fit, data_dir):
     assert not set(donor[report["train"]]) & set(donor[report["test"]])
 
 
-def test_distances_and_genes_of_a_fit(real_fit, data_dir, tmp_path):
-    run(
-        "distances",
-        data_dir / "brain_glia_celltype.h5ad",
-        "--sample-key",
-        "sample",
-        "--n-cells",
-        60,
-        "--metric",
-        real_fit / "metric.npz",
-        "-o",
-        tmp_path / "d.csv",
-        "-q",
-    )
+def test_distances_of_a_fit_need_no_label_and_match_features_by_name(real_fit, data_dir, tmp_path, call):
+    adata = anndata.read_h5ad(data_dir / "brain_glia_celltype.h5ad")
+    del adata.obs["label"]
+    adata[:, ::-1].copy().write_h5ad(tmp_path / "new.h5ad")
+    metric = real_fit / "metric.npz"
+    how = ["--sample-key", "sample", "--metric", metric, "-q"]
+    call("distances", tmp_path / "new.h5ad", "--n-cells", 60, *how, "-o", tmp_path / "d.csv")
     again, before = (pd.read_csv(p, index_col="sample") for p in (tmp_path / "d.csv", real_fit / "distances.csv"))
-    assert np.allclose(again, before, rtol=1e-6)
-    gmt = tmp_path / "sets.gmt"
-    head = pd.read_csv(real_fit / "genes.csv").gene
-    gmt.write_text(
-        "\n".join("\t".join([name, "-", *genes]) for name, genes in {"head": head[:20], "tail": head[-20:]}.items())
-        + "\n"
-    )
-    run("genes", "--metric", real_fit / "metric.npz", "--gene-sets", gmt, "-o", tmp_path / "sets.csv")
-    sets = pd.read_csv(tmp_path / "sets.csv").set_index("gene_set")
-    assert sets.p_value["head"] < 1e-6 < sets.p_value["tail"] and sets.overlap["head"] == 20
+    assert list(again.index) == list(before.index) and np.allclose(again, before, rtol=1e-6)
+    fewer = adata[:, adata.var_names != GGML.load(metric).feature_names_in_[0]]
+    fewer.copy().write_h5ad(tmp_path / "fewer.h5ad")
+    error = call("distances", tmp_path / "fewer.h5ad", *how, "-o", tmp_path / "none.csv", status=2).err
+    assert "the file lacks 1 of" in error and not (tmp_path / "none.csv").exists()
 
 
-def test_evaluate(tmp_path):
-    make_scrna(12, 40, 200, seed=1).write_h5ad(tmp_path / "cells.h5ad")
-    run("evaluate", tmp_path / "cells.h5ad", *KEYS, "--splits", 2, "--max-epochs", 2, "-o", tmp_path / "out", "-q")
+def test_genes_of_a_fit(real_fit, tmp_path, call):
+    metric, head = real_fit / "metric.npz", pd.read_csv(real_fit / "genes.csv").gene
+    call("genes", "--metric", metric, "-o", tmp_path / "genes.csv")
+    assert list(pd.read_csv(tmp_path / "genes.csv").gene) == list(head)
+    sets = {"head": head[:20], "tail": head[-20:]}
+    lines = ["\t".join([name, "-", *genes]) for name, genes in sets.items()]
+    (tmp_path / "sets.gmt").write_text("\n".join(lines) + "\n")
+    call("genes", "--metric", metric, "--gene-sets", tmp_path / "sets.gmt", "-o", tmp_path / "sets.csv")
+    table = pd.read_csv(tmp_path / "sets.csv").set_index("gene_set")
+    assert table.p_value["head"] < 1e-6 < table.p_value["tail"] and table.overlap["head"] == 20
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    "A small simulated file with a representation."
+    adata = make_scrna(12, 20, 120, n_differential=20, seed=1)
+    adata.obsm["X_few"] = adata.X[:, :7].toarray()
+    path = tmp_path_factory.mktemp("cells") / "cells.h5ad"
+    adata.write_h5ad(path)
+    return path
+
+
+def test_evaluate(cells, tmp_path, call):
+    call("evaluate", cells, *KEYS, "--splits", 2, "--max-epochs", 2, "-o", tmp_path / "out", "-q")
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert {"mean", "std"} == set(report["ggml"]["accuracy"]) and report["splits"] == 2
     assert len(pd.read_csv(tmp_path / "out" / "splits.csv")) == 4
 
 
-def test_help_is_a_page_to_work_from():
-    text = run("-h").stdout
+def test_use_rep_and_the_same_seed_twice(cells, tmp_path, call):
+    for out in ("a", "b"):
+        how = ["--use-rep", "X_few", "--rank", 2, "--seed", 3, "--max-epochs", 2, "-q"]
+        call("fit", cells, *KEYS, *how, "-o", tmp_path / out)
+    assert set(pd.read_csv(tmp_path / "a" / "genes.csv").gene) == {f"X_few_{i}" for i in range(7)}
+    for file in ("distances.csv", "embedding.csv", "genes.csv"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    a, b = (json.loads((tmp_path / out / "report.json").read_text()) for out in "ab")
+    assert a["accuracy"] == b["accuracy"] and a["arguments"]["use_rep"] == "X_few"
+
+
+def test_euclidean_cells_are_those_asked_for_or_affordable(cells, tmp_path, call):
+    call("fit", cells, *KEYS, "--euclidean-cells", 5, "--max-epochs", 1, "-o", tmp_path / "out", "-q")
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["euclidean_cells"] == 5
+    for n, expected in {2: 300, 40: 100}.items():
+        clouds = Distributions(np.zeros((n * 300, 2000)), np.repeat(np.arange(n), 300), np.arange(n) % 2)
+        assert euclidean_cells(clouds, budget=1) == expected
+
+
+def test_help_is_a_page_to_work_from(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    page = run("-h").stdout
     for word in ("fit", "evaluate", "distances", "genes", "demo", "--sample-key"):
-        assert word in text
+        assert word in page
+    for command in ("fit", "evaluate", "distances", "genes", "demo"):
+        page += call(command, "-h").out
+    assert max(map(len, page.splitlines())) <= 100
+    assert "(default: None)" not in page and "(default: 0.0)" in page and "report.json" in page
 
 
-def broken(tmp_path, change):
+def broken(folder, change):
+    "A file with one thing wrong."
     adata = make_scrna(6, 5, 30, n_differential=5, seed=0)
     adata.obs = adata.obs.astype(str)
     change(adata)
-    path = tmp_path / "bad.h5ad"
-    adata.write_h5ad(path)
-    return path
+    adata.write_h5ad(folder / "bad.h5ad")
+    return folder / "bad.h5ad"
 
 
 @pytest.mark.parametrize(
     "args, change, message",
     [
-        (
-            ["--sample-key", "patient", "--label-key", "label"],
-            lambda a: None,
-            "sample_key='patient' is not a column of obs",
-        ),
+        (["--sample-key", "patient", *KEYS[2:]], lambda a: None, "sample_key='patient' is not a column of obs"),
         (KEYS, lambda a: a.obs.__setitem__("label", ["x", "y"] * 15), "has several values of obs['label']"),
-        (KEYS, lambda a: a.obs.__setitem__("label", [None, *a.obs.label[1:]]), "missing for 1 cells"),
+        (KEYS, lambda a: setattr(a, "obs", a.obs.assign(label=[None, *a.obs.label[1:]])), "missing for 1 cells"),
         (KEYS, lambda a: a.obs.__setitem__("label", ["same"] * 30), "at least two classes"),
         (KEYS, lambda a: a.X.data.__setitem__(0, np.nan), "NaN"),
         ([*KEYS, "--use-rep", "X_pca"], lambda a: None, "use_rep='X_pca' is not there"),
-        ([*KEYS, "--rank", "0"], lambda a: None, "rank must be an integer of at least 1"),
+        ([*KEYS, "--layer", "logged"], lambda a: None, "layer='logged' is not there"),
+        ([*KEYS, "--layer", "logged", "--use-rep", "X_pca"], lambda a: None, "not allowed with argument"),
+        ([*KEYS, "--rank", "0"], lambda a: None, "--rank: must be a whole number of at least 1"),
+        ([*KEYS, "--lr", "0"], lambda a: None, "lr must be a finite number above 0"),
+        (["--sample-key", "sample"], lambda a: None, "required: --label-key"),
     ],
 )
-def test_bad_input_is_one_clear_error(args, change, message, tmp_path):
-    done = run("fit", broken(tmp_path, change), *args, "-o", tmp_path / "out", "-q", status=2)
-    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+def test_bad_input_is_one_clear_line(args, change, message, tmp_path, call):
+    error = call("fit", broken(tmp_path, change), *args, "-o", tmp_path / "out", "-q", status=2).err
+    lines = [line for line in error.splitlines() if "ggml-nb: warning: " not in line]  # so few genes are a warning
+    assert len(lines) == 1 and message in lines[0]
     assert {p.name for p in tmp_path.iterdir()} == {"bad.h5ad"}
 
 
-def test_missing_file(tmp_path):
-    assert "does not exist" in run("fit", "nowhere.h5ad", *KEYS, "-o", tmp_path / "out", status=2).stderr
-    (tmp_path / "text.h5ad").write_text("no HDF5")
-    run("fit", tmp_path / "text.h5ad", *KEYS, "-o", tmp_path / "out", status=2)
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["fit", "nowhere.h5ad", *KEYS, "-o", "out"], "nowhere.h5ad does not exist"),
+        (["fit", "text", *KEYS, "-o", "out"], "text is not an .h5ad file"),
+        (["fit", "text", *KEYS, "-o", "text"], "-o text is a file; give a folder"),
+        (["fit", "text", *KEYS, "-o", "text/out"], "is a file, not a folder"),
+        (["evaluate", "text", *KEYS, "-o", "text"], "-o text is a file; give a folder"),
+        (["distances", "text", *KEYS[:2], "-o", "folder"], "-o folder is a folder; give a file"),
+        (["distances", "text", *KEYS[:2], "--metric", "text", "-o", "out"], "--metric text is not the metric.npz"),
+        (["genes", "--metric", "empty", "-o", "out"], "--metric empty is not the metric.npz"),
+        (["genes", "--metric", "nowhere.npz", "-o", "out"], "--metric nowhere.npz does not exist"),
+        (["fly"], "invalid choice: 'fly'"),
+    ],
+)
+def test_wrong_files_are_one_clear_line(args, message, tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    Path("text").write_text("no HDF5\n")
+    Path("empty").touch()
+    Path("folder").mkdir()
+    error = call(*args, status=2).err
+    assert message in error and len(error.strip().splitlines()) == 1
+    assert sorted(os.listdir()) == ["empty", "folder", "text"] and os.listdir("folder") == []
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(cells, tmp_path, monkeypatch, call):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write anywhere
+    error = call("fit", cells, *KEYS, "-o", tmp_path / "new" / "out", status=2).err
+    assert "no permission to write in" in error and not list(tmp_path.iterdir())
+
+
+def test_a_warning_is_one_line_without_our_source(cells, tmp_path, call):
+    adata = anndata.read_h5ad(cells)[:, :60].copy()
+    adata.write_h5ad(tmp_path / "few.h5ad")
+    error = call("fit", tmp_path / "few.h5ad", *KEYS, "--max-epochs", 1, "-o", tmp_path / "out", "-q").err
+    lines = error.strip().splitlines()
+    assert lines and all(line.startswith("ggml-nb: warning: ") and ".py" not in line for line in lines)
+    assert "of 60 features have above-average variance" in lines[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_interrupted_leaves_nothing(tmp_path):
+    make_scrna(40, 400, 300, n_differential=20, seed=0).write_h5ad(tmp_path / "cells.h5ad")
+    args = [*COMMAND, "fit", "cells.h5ad", *KEYS, "-o", "new/out"]
+    # a shell's background jobs inherit that SIGINT is ignored: begin with the default
+    default = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    job = subprocess.Popen(args, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **default)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline and job.poll() is None:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    job.send_signal(signal.SIGINT)
+    _, error = job.communicate(timeout=60)
+    assert job.returncode == 130 and "interrupted, nothing was written" in error and "Traceback" not in error
+    assert [p.name for p in tmp_path.iterdir()] == ["cells.h5ad"]

@@ -131,3 +131,24 @@ def test_finds_the_hidden_signal(dim):
     test = np.setdiff1d(np.arange(30), train)
     model = GGML(random_state=0).fit(data.subset(train))
     assert knn_score(model.pairwise(data), data.labels, train, test) >= 0.9
+
+
+def test_skipped_triplets_change_nothing(monkeypatch):
+    data = make_distributions(2, n_points=20, seed=3, noise_scale=1)
+    model = GGML(init="random", units="absolute", margin=5.0, max_epochs=10, tol=1e-9, random_state=0)
+    skipping = clone(model).fit(data)
+    assert skipping.history_["skipped"].max() > 0.2
+    monkeypatch.setattr("ggml_nb.training.undecided", lambda triplets, *_: np.ones(len(triplets), dtype=bool))
+    solving = clone(model).fit(data)
+    assert not solving.history_["skipped"].any()
+    assert np.allclose(solving.components_, skipping.components_, rtol=1e-6)
+    assert np.allclose(solving.history_["loss"], skipping.history_["loss"], rtol=1e-6)
+
+
+def test_entropic_solver_finds_the_signal_too():
+    data = make_distributions(2, n_points=10, seed=3)
+    train, test = np.arange(0, 30, 2), np.arange(1, 30, 2)
+    model = GGML(solver="sinkhorn", device="cpu", max_epochs=2, random_state=0).fit(data.subset(train))
+    assert knn_score(model.pairwise(data), data.labels, train, test) >= 0.9
+    with pytest.raises(ValueError, match="checkpoint needs solver='exact'"):
+        GGML(solver="sinkhorn", checkpoint="never").fit(data)
