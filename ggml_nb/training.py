@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'LEARNED', 'PAPER', 'scale_features', 'with_points', 'training_coordinates', 'input_center', 'make_map',
-           'keep_back', 'costs_of', 'undecided', 'rough_costs', 'shrink', 'train_epoch', 'write_npz', 'read_npz',
-           'plain', 'fingerprint', 'first_rng', 'save_checkpoint', 'load_checkpoint', 'make_optimizer',
-           'make_transport', 'Goal', 'set_goal', 'held_out_loss', 'train', 'check_parameters', 'check_distributions',
-           'GGML', 'all_points', 'check_linear']
+           'keep_back', 'rough_costs', 'costs_of', 'shrink', 'train_epoch', 'Goal', 'set_goal', 'held_out_loss',
+           'make_optimizer', 'train', 'write_npz', 'read_npz', 'plain', 'fingerprint', 'first_rng', 'save_checkpoint',
+           'load_checkpoint', 'check_parameters', 'check_distributions', 'GGML', 'all_points', 'check_linear']
 
 # %% ../nbs/05_training.ipynb #22f65f34
 import hashlib
@@ -29,12 +28,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from .cluster import DaskTransport
 from .distributions import Distributions, as_points, patch, stack_clouds
 from .ground_metrics import DiagonalMap, LinearMap, NetworkMap
 from .loss import NORMS, loss_weights, regularizer, triplet_loss
 from .mahalanobis import as_matrix, mahalanobis_matrix, project
-from .sinkhorn import SinkhornTransport
 from .start import feature_scale, per_scale, spectral_start
 from .transport import pair_index
 from .triplets import check_classes, make_triplets, unique_pairs
@@ -87,7 +84,7 @@ def training_coordinates(
         A = start.axes @ start.frame / np.where(inverse > 0, inverse, np.inf)
     return (scale_features(points, inverse) if model.units == "relative" else points), A, inverse
 
-# %% ../nbs/05_training.ipynb #d1f2b68c
+# %% ../nbs/05_training.ipynb #59892496
 def input_center(
     model,  # GGML
     points,  # (N, q) training coordinates
@@ -96,7 +93,7 @@ def input_center(
     shifts = isinstance(model.metric, torch.nn.Module) and model.units == "relative" and not sparse.issparse(points)
     return points.mean(axis=0) if shifts else 0
 
-
+# %% ../nbs/05_training.ipynb #2a29dd4b
 def make_map(
     model,  # GGML
     points,  # (N, q) training coordinates
@@ -131,28 +128,6 @@ def keep_back(
         train, triplets = inner, triplets[np.isin(triplets, outer).any(axis=1)]
     return train, rng.permutation(triplets)[:300]
 
-# %% ../nbs/05_training.ipynb #ae18a712
-def costs_of(
-    triplets,  # (T, 3)
-    Z,  # (N, k) embedded points
-    transport,  # PairwiseTransport over all pairs
-) -> tuple:  # costs of the distinct pairs (P,), index (T, 2)
-    "Solve each distinct pair of the triplets once."
-    pairs, index = unique_pairs(triplets)
-    return transport.solve_embedded(Z, pair_index(pairs, len(transport.distributions))), index
-
-# %% ../nbs/05_training.ipynb #skip12946
-def undecided(
-    triplets,  # (T, 3)
-    Z,  # (N, k) embedded points
-    transport,  # PairwiseTransport over all pairs
-    margin,  # alpha
-) -> np.ndarray:  # (T,) bool
-    "Triplets that old plans and potentials do not prove inactive: upper(W_ij) - lower(W_jk) + alpha > 0."
-    pairs, index = unique_pairs(triplets)
-    lower, upper = transport.bounds_embedded(Z, pair_index(pairs, len(transport.distributions)))
-    return upper[index[:, 0]] - lower[index[:, 1]] + margin > 0
-
 # %% ../nbs/05_training.ipynb #1fb7c5e1
 def rough_costs(
     Z,  # (N, k) embedded points
@@ -163,6 +138,16 @@ def rough_costs(
     "OT distances between small subsamples: good enough to know who is near."
     few = with_points(distributions, Z).subsample(n_points)
     return squareform(PairwiseTransport(few, tol=1e-2, n_jobs=n_jobs).solve_embedded(few.points.astype(np.float64)))
+
+# %% ../nbs/05_training.ipynb #ae18a712
+def costs_of(
+    triplets,  # (T, 3)
+    Z,  # (N, k) embedded points
+    transport,  # PairwiseTransport over all pairs
+) -> tuple:  # costs of the distinct pairs (P,), index (T, 2)
+    "Solve each distinct pair of the triplets once."
+    pairs, index = unique_pairs(triplets)
+    return transport.solve_embedded(Z, pair_index(pairs, len(transport.distributions))), index
 
 # %% ../nbs/05_training.ipynb #f21c9e62
 def shrink(
@@ -196,16 +181,13 @@ def train_epoch(
     strength,  # lambda
     norm,  # R
     batch_size,  # triplets per step
-) -> dict:  # loss, shares of triplets that are active and skipped, largest certified gap
-    "One pass over the triplets: solve the pairs that matter in a batch, weigh their plans, step."
-    sums, gap = np.zeros(3), 0.0
+) -> dict:  # loss, active (share of triplets), gap (largest certified)
+    "One pass over the triplets: solve the pairs of a batch, weigh their plans, step."
+    sums, gap = np.zeros(2), 0.0
     for first in range(0, len(triplets), batch_size):
         batch = triplets[first : first + batch_size]
-        Z = mapping.embed(training=True)
-        needed = undecided(batch, Z, transport, margin)
-        needed[0] = True  # an empty step has no plans
-        cost, index = costs_of(batch[needed], Z, transport)
-        loss, weights, active = (needed.mean() * x for x in loss_weights(cost, index, margin))
+        cost, index = costs_of(batch, mapping.embed(training=True), transport)
+        loss, weights, active = loss_weights(cost, index, margin)
         optimizer.zero_grad()
         mapping.backward(transport.grad_embedded(weights))
         if strength:
@@ -216,11 +198,131 @@ def train_epoch(
         optimizer.step()
         if strength and norm != "fro":
             shrink(mapping, optimizer, strength, norm)
-        sums += len(batch) / len(triplets) * np.array([loss, active, 1 - needed.mean()])
+        sums += len(batch) / len(triplets) * np.array([loss, active])
         gap = max(gap, transport.gaps.max())
-    return {"loss": sums[0], "active": sums[1], "skipped": sums[2], "gap": gap}
+    return {"loss": sums[0], "active": sums[1], "gap": gap}
 
-# %% ../nbs/05_training.ipynb #1926d8f5
+# %% ../nbs/05_training.ipynb #5fe2e9d7
+class Goal(NamedTuple):
+    "What a fit works towards, in the units of its coordinates."
+
+    keep: np.ndarray  # (n',) distributions whose triplets train
+    rough: np.ndarray  # (n', n') rough distances between them, or None
+    judges: np.ndarray  # (T, 3) triplets to stop by
+    typical: float  # OT distance under the start, 1 in absolute units
+    margin: float  # alpha
+    strength: float  # lambda
+
+# %% ../nbs/05_training.ipynb #0c27c3fb
+def set_goal(
+    model,  # GGML, for its parameters
+    distributions,  # Distributions
+    mapping,  # the embedding at its start
+    transport,  # PairwiseTransport over all pairs
+    rng,  # numpy Generator
+) -> Goal:
+    "Choose who judges, and turn margin and reg from relative into absolute numbers."
+    relative, labels = model.units == "relative", distributions.labels
+    if relative:
+        rough = rough_costs(mapping.embed(), distributions, n_jobs=model.n_jobs)
+        keep, judges = keep_back(distributions, model.n_neighbors, rng, rough)
+        rough = rough[np.ix_(keep, keep)]
+    else:  # the paper draws from all and trains for a fixed number of epochs
+        rough, keep, judges = None, np.arange(len(labels)), make_triplets(labels, 1, rng)[:100]
+    cost, _ = costs_of(judges, mapping.embed(), transport)
+    if not cost.max() > 0:
+        raise ValueError("the start maps all distributions onto each other: drop constant features or change init")
+    typical = float(np.median(cost) or cost.mean()) if relative else 1.0
+    strength = model.reg * typical
+    if relative and strength:
+        strength /= float(regularizer(mapping.matrix().detach(), model.reg_norm))
+    return Goal(keep, rough, judges, typical, model.margin * typical, strength)
+
+# %% ../nbs/05_training.ipynb #9f09c7eb
+def held_out_loss(
+    goal,  # Goal
+    mapping,  # the embedding
+    transport,  # PairwiseTransport over all pairs
+    norm,  # R
+) -> float:
+    "The objective (eq. 9) on the triplets kept back."
+    cost, index = costs_of(goal.judges, mapping.embed(), transport)
+    penalty = goal.strength * float(regularizer(mapping.matrix().detach(), norm)) if goal.strength else 0.0
+    return float(triplet_loss(cost[index[:, 0]], cost[index[:, 1]], goal.margin)) + penalty
+
+# %% ../nbs/05_training.ipynb #38abdc93
+def make_optimizer(
+    model,  # GGML
+    mapping,  # the embedding
+    typical,  # typical OT distance under the start
+) -> torch.optim.Adam:
+    "Adam; for a matrix in relative units a step is `lr` times its typical entry, and rare gradients do not blow up."
+    if model.units == "absolute" or not isinstance(mapping, LinearMap):
+        return torch.optim.Adam(mapping.parameters(), model.lr)
+    k, q = mapping.A.shape
+    norm = float(mapping.A.detach().norm())
+    return torch.optim.Adam(mapping.parameters(), model.lr * norm / (k * q) ** 0.5, eps=0.1 * typical / (norm * q**0.5))
+
+# %% ../nbs/05_training.ipynb #5fc9d93e
+def train(
+    model,  # GGML, for its parameters
+    distributions,  # Distributions in training coordinates
+    mapping,  # the embedding, changed in place: it ends with the best seen
+    key,  # fingerprint of the fit
+    rng,  # numpy Generator
+    began,  # its state at the beginning of the fit
+) -> tuple:  # history (structured array), converged, typical OT distance under the start
+    "Adam on fresh triplets each epoch, until the triplets kept back stop improving or no triplet is active."
+    relative, norm = model.units == "relative", model.reg_norm
+    donors = len(distributions) if distributions.groups is None else len(np.unique(distributions.groups))
+    transport = PairwiseTransport(distributions, tol=model.tol, n_jobs=model.n_jobs)
+    goal = set_goal(model, distributions, mapping, transport, rng)
+    optimizer = make_optimizer(model, mapping, goal.typical)
+
+    # with fewer than 10 donors nothing tells learning from memorising: one epoch for the record, and the start stays
+    settled = (
+        relative and model.metric is None and isinstance(model.init, str) and model.init == "spectral" and donors < 10
+    )
+    least = held_out_loss(goal, mapping, transport, norm)
+    best = [tensor.detach().clone() for tensor in mapping.tensors()]
+    progress = {"history": [], "least": least, "since": 0, "converged": False, "began": began}
+    state = progress, best, mapping, optimizer, transport, rng
+    load_checkpoint(model.checkpoint, key, *state)
+    history = progress["history"]
+    with tqdm(total=model.max_epochs, initial=len(history), desc="GGML", disable=not model.verbose) as bar:
+        while len(history) < model.max_epochs and not progress["converged"]:
+            start = time.perf_counter()
+            fresh = make_triplets(distributions.labels[goal.keep], model.n_neighbors, rng, goal.rough)
+            triplets = goal.keep[rng.permutation(fresh)]
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(key[:8], 16) + len(history))  # for dropout: the same in a resumed fit
+                row = train_epoch(
+                    mapping, optimizer, transport, triplets, goal.margin, goal.strength, norm, model.batch_size
+                )
+            row["held_out"] = held_out_loss(goal, mapping, transport, norm)
+            progress["since"] += 1
+            if not settled and (row["held_out"] < progress["least"] - 1e-3 * goal.margin or not relative):
+                progress["least"], progress["since"] = row["held_out"], 0
+                best[:] = [tensor.detach().clone() for tensor in mapping.tensors()]
+            history.append({**{k: float(v) for k, v in row.items()}, "seconds": time.perf_counter() - start})
+            idle = not goal.strength and (row["active"] == 0 or (relative and row["held_out"] < 0.01 * goal.margin))
+            progress["converged"] = bool(idle or settled or progress["since"] >= model.patience)
+            if model.checkpoint is not None:
+                save_checkpoint(model.checkpoint, key, *state)
+            bar.set_postfix(loss=f"{row['loss']:.3g}", active=f"{row['active']:.0%}")
+            bar.update()
+    for tensor, value in zip(mapping.tensors(), best):
+        tensor.data.copy_(value)
+    if relative and not progress["converged"]:
+        message = f"the held-out loss had not settled after max_epochs={model.max_epochs}: raise max_epochs or lr"
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+    if goal.strength and not mapping.matrix().any():
+        message = f"the penalty outweighs the loss: the metric is 0 everywhere; lower reg={model.reg}"
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+    table = np.array([tuple(row.values()) for row in history], [(name, np.float64) for name in history[0]])
+    return table, progress["converged"], goal.typical
+
+# %% ../nbs/05_training.ipynb #695fe48a
 def write_npz(
     path,  # file, exactly this name
     **arrays,  # what to write
@@ -237,7 +339,7 @@ def write_npz(
         os.fsync(file.fileno())
     os.replace(part, path)
 
-
+# %% ../nbs/05_training.ipynb #02480c1c
 def read_npz(
     path,  # file written by `write_npz`
     name,  # an array that it must hold
@@ -253,7 +355,7 @@ def read_npz(
         raise ValueError(f"{path} is not {what}: it has no {name!r}")
     return arrays
 
-# %% ../nbs/05_training.ipynb #3f7f2ed3
+# %% ../nbs/05_training.ipynb #8ca2808d
 def plain(
     value,  # a parameter that JSON does not know
 ):
@@ -262,7 +364,7 @@ def plain(
         return [str(value), *(tensor.tolist() for tensor in value.state_dict().values())]
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
 
-
+# %% ../nbs/05_training.ipynb #50728d32
 def fingerprint(
     model,  # GGML
     distributions,  # Distributions
@@ -279,7 +381,7 @@ def fingerprint(
     digest.update(json.dumps([params, donors, rng.bit_generator.state], default=plain).encode())
     return digest.hexdigest()
 
-
+# %% ../nbs/05_training.ipynb #35b9e28e
 def first_rng(
     model,  # GGML
 ):  # numpy Generator
@@ -344,139 +446,11 @@ def load_checkpoint(
     for p, *parts in zip(known, *(np.split(file[f"plan_{name}"], cuts) for name in State._fields)):
         transport.states[p] = State(*(part.copy() for part in parts))
 
-# %% ../nbs/05_training.ipynb #38abdc93
-def make_optimizer(
-    model,  # GGML
-    mapping,  # the embedding
-    typical,  # typical OT distance under the start
-) -> torch.optim.Adam:
-    "Adam; for a matrix in relative units a step is `lr` times its typical entry, and rare gradients do not blow up."
-    if model.units == "absolute" or not isinstance(mapping, LinearMap):
-        return torch.optim.Adam(mapping.parameters(), model.lr)
-    k, q = mapping.A.shape
-    norm = float(mapping.A.detach().norm())
-    return torch.optim.Adam(mapping.parameters(), model.lr * norm / (k * q) ** 0.5, eps=0.1 * typical / (norm * q**0.5))
-
-# %% ../nbs/05_training.ipynb #solv12263
-def make_transport(
-    model,  # GGML
-    distributions,  # Distributions in training coordinates
-) -> PairwiseTransport:
-    "The solver that `solver` names, over all pairs."
-    if model.solver == "sinkhorn":
-        return SinkhornTransport(distributions, tol=model.tol, n_jobs=model.n_jobs, device=model.device)
-    engine = DaskTransport if model.solver == "dask" else PairwiseTransport
-    return engine(distributions, tol=model.tol, n_jobs=model.n_jobs)
-
-# %% ../nbs/05_training.ipynb #c8af0650
-class Goal(NamedTuple):
-    "What a fit works towards, in the units of its coordinates."
-
-    keep: np.ndarray  # (n',) distributions whose triplets train
-    rough: np.ndarray  # (n', n') rough distances between them, or None
-    judges: np.ndarray  # (T, 3) triplets to stop by
-    typical: float  # OT distance under the start, 1 in absolute units
-    margin: float  # alpha
-    strength: float  # lambda
-
-
-def set_goal(
-    model,  # GGML, for its parameters
-    distributions,  # Distributions
-    mapping,  # the embedding at its start
-    transport,  # PairwiseTransport over all pairs
-    rng,  # numpy Generator
-) -> Goal:
-    "Choose who judges, and turn margin and reg from relative into absolute numbers."
-    relative, labels = model.units == "relative", distributions.labels
-    if relative:
-        rough = rough_costs(mapping.embed(), distributions, n_jobs=model.n_jobs)
-        keep, judges = keep_back(distributions, model.n_neighbors, rng, rough)
-        rough = rough[np.ix_(keep, keep)]
-    else:  # the paper draws from all and trains for a fixed number of epochs
-        rough, keep, judges = None, np.arange(len(labels)), make_triplets(labels, 1, rng)[:100]
-    cost, _ = costs_of(judges, mapping.embed(), transport)
-    if not cost.max() > 0:
-        raise ValueError("the start maps all distributions onto each other: drop constant features or change init")
-    typical = float(np.median(cost) or cost.mean()) if relative else 1.0
-    strength = model.reg * typical
-    if relative and strength:
-        strength /= float(regularizer(mapping.matrix().detach(), model.reg_norm))
-    return Goal(keep, rough, judges, typical, model.margin * typical, strength)
-
-
-def held_out_loss(
-    goal,  # Goal
-    mapping,  # the embedding
-    transport,  # PairwiseTransport over all pairs
-    norm,  # R
-) -> float:
-    "The objective (eq. 9) on the triplets kept back."
-    cost, index = costs_of(goal.judges, mapping.embed(), transport)
-    penalty = goal.strength * float(regularizer(mapping.matrix().detach(), norm)) if goal.strength else 0.0
-    return float(triplet_loss(cost[index[:, 0]], cost[index[:, 1]], goal.margin)) + penalty
-
-
-def train(
-    model,  # GGML, for its parameters
-    distributions,  # Distributions in training coordinates
-    mapping,  # the embedding, changed in place: it ends with the best seen
-    key,  # fingerprint of the fit
-    rng,  # numpy Generator
-    began,  # its state at the beginning of the fit
-) -> tuple:  # history (structured array), converged, typical OT distance under the start
-    "Adam on fresh triplets each epoch, until the triplets kept back stop improving or no triplet is active."
-    relative, norm = model.units == "relative", model.reg_norm
-    donors = len(distributions) if distributions.groups is None else len(np.unique(distributions.groups))
-    transport = make_transport(model, distributions)
-    goal = set_goal(model, distributions, mapping, transport, rng)
-    optimizer = make_optimizer(model, mapping, goal.typical)
-
-    # with fewer than 10 donors nothing tells learning from memorising: one epoch for the record, and the start stays
-    settled = (
-        relative and model.metric is None and isinstance(model.init, str) and model.init == "spectral" and donors < 10
-    )
-    least = held_out_loss(goal, mapping, transport, norm)
-    best = [tensor.detach().clone() for tensor in mapping.tensors()]
-    progress = {"history": [], "least": least, "since": 0, "converged": False, "began": began}
-    state = progress, best, mapping, optimizer, transport, rng
-    load_checkpoint(model.checkpoint, key, *state)
-    history = progress["history"]
-    with tqdm(total=model.max_epochs, initial=len(history), desc="GGML", disable=not model.verbose) as bar:
-        while len(history) < model.max_epochs and not progress["converged"]:
-            start = time.perf_counter()
-            fresh = make_triplets(distributions.labels[goal.keep], model.n_neighbors, rng, goal.rough)
-            triplets = goal.keep[rng.permutation(fresh)]
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(int(key[:8], 16) + len(history))  # for dropout: the same in a resumed fit
-                row = train_epoch(
-                    mapping, optimizer, transport, triplets, goal.margin, goal.strength, norm, model.batch_size
-                )
-            row["held_out"] = held_out_loss(goal, mapping, transport, norm)
-            progress["since"] += 1
-            if not settled and (row["held_out"] < progress["least"] - 1e-3 * goal.margin or not relative):
-                progress["least"], progress["since"] = row["held_out"], 0
-                best[:] = [tensor.detach().clone() for tensor in mapping.tensors()]
-            history.append({**{k: float(v) for k, v in row.items()}, "seconds": time.perf_counter() - start})
-            idle = not goal.strength and (row["active"] == 0 or (relative and row["held_out"] < 0.01 * goal.margin))
-            progress["converged"] = bool(idle or settled or progress["since"] >= model.patience)
-            if model.checkpoint is not None:
-                save_checkpoint(model.checkpoint, key, *state)
-            bar.set_postfix(loss=f"{row['loss']:.3g}", active=f"{row['active']:.0%}")
-            bar.update()
-    for tensor, value in zip(mapping.tensors(), best):
-        tensor.data.copy_(value)
-    if relative and not progress["converged"]:
-        message = f"the held-out loss had not settled after max_epochs={model.max_epochs}: raise max_epochs or lr"
-        warnings.warn(message, ConvergenceWarning, stacklevel=3)
-    table = np.array([tuple(row.values()) for row in history], [(name, np.float64) for name in history[0]])
-    return table, progress["converged"], goal.typical
-
 # %% ../nbs/05_training.ipynb #079a35b2
 CHOICES = {
     "reg_norm": sorted(NORMS),
     "units": ["relative", "absolute"],
-    "solver": ["exact", "sinkhorn", "dask"],
+    "solver": ["exact"],
 }
 
 # %% ../nbs/05_training.ipynb #363c48a7
@@ -504,8 +478,6 @@ def check_parameters(
         raise ValueError("reg_norm='nuc' needs a matrix: use 'fro' or 'l1' with a network")
     if model.checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.abspath(model.checkpoint))):
         raise ValueError(f"checkpoint must lie in a folder that exists, got {os.fspath(model.checkpoint)!r}")
-    if model.checkpoint is not None and model.solver != "exact":
-        raise ValueError(f"checkpoint needs solver='exact', whose warm plans it keeps, got solver={model.solver!r}")
 
 # %% ../nbs/05_training.ipynb #6e4830b3
 def check_distributions(
@@ -545,7 +517,7 @@ class GGML(TransformerMixin, BaseEstimator):
         units="relative",  # "relative", or "absolute": margin, reg, lr and features as they are, as in the paper
         tol=1e-4,  # certified relative gap of every OT cost in training
         patience=5,  # epochs without progress before training stops
-        solver="exact",  # "exact"; "sinkhorn" (entropic, in torch); "dask" (exact, on a running cluster)
+        solver="exact",  # "exact"
         device="auto",  # of the entropic solver: "auto", "cpu" or "cuda"
         n_jobs=None,  # threads, None for all cores; the result does not depend on it
         random_state=None,  # seed of start and triplets
@@ -602,7 +574,7 @@ def fit(
     self.feature_names_in_, self.classes_ = distributions.feature_names, distributions.class_names
     return self
 
-# %% ../nbs/05_training.ipynb #f8111e79
+# %% ../nbs/05_training.ipynb #7d9830d9
 def all_points(
     X,  # (N, d) points, Distributions, or a list of (n_i, d) arrays
 ):  # (N, d) ndarray or CSR
@@ -612,7 +584,7 @@ def all_points(
     clouds = isinstance(X, (list, tuple)) and len(X) and (sparse.issparse(X[0]) or np.ndim(X[0]) == 2)
     return stack_clouds(X)[0] if clouds else as_points(X)
 
-
+# %% ../nbs/05_training.ipynb #eb718231
 @patch
 def transform(
     self: GGML,
@@ -642,7 +614,7 @@ def pairwise(
     )
     return squareform(cost)
 
-# %% ../nbs/05_training.ipynb #ad9d490f
+# %% ../nbs/05_training.ipynb #4dac3f31
 def check_linear(
     model,  # GGML
 ):
@@ -651,7 +623,7 @@ def check_linear(
     if not hasattr(model, "components_"):
         raise ValueError("metric is a network, which has no matrix: use transform, or keep network_.state_dict()")
 
-
+# %% ../nbs/05_training.ipynb #3a24968a
 @patch
 def get_mahalanobis_matrix(self: GGML) -> np.ndarray:  # (d, d)
     "M = W'W (eq. 1)."
