@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'LEARNED', 'PAPER', 'scale_features', 'with_points', 'training_coordinates', 'input_center', 'make_map',
-           'keep_back', 'rough_costs', 'costs_of', 'shrink', 'train_epoch', 'Goal', 'set_goal', 'held_out_loss',
-           'make_optimizer', 'train', 'write_npz', 'read_npz', 'plain', 'fingerprint', 'first_rng', 'save_checkpoint',
-           'load_checkpoint', 'check_parameters', 'check_distributions', 'GGML', 'all_points', 'check_linear']
+           'keep_back', 'rough_costs', 'costs_of', 'shrink', 'undecided', 'train_epoch', 'Goal', 'set_goal',
+           'held_out_loss', 'make_optimizer', 'make_transport', 'train', 'write_npz', 'read_npz', 'plain',
+           'fingerprint', 'first_rng', 'save_checkpoint', 'load_checkpoint', 'check_parameters', 'check_distributions',
+           'GGML', 'all_points', 'check_linear']
 
-# %% ../nbs/05_training.ipynb #22f65f34
+# %% ../nbs/05_training.ipynb #364aea49
 import hashlib
 import json
 import numbers
@@ -28,10 +29,12 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from .cluster import DaskTransport
 from .distributions import Distributions, as_points, patch, stack_clouds
 from .ground_metrics import DiagonalMap, LinearMap, NetworkMap
 from .loss import NORMS, loss_weights, regularizer, triplet_loss
 from .mahalanobis import as_matrix, mahalanobis_matrix, project
+from .sinkhorn import SinkhornTransport
 from .start import feature_scale, per_scale, spectral_start
 from .transport import pair_index
 from .triplets import check_classes, make_triplets, unique_pairs
@@ -55,7 +58,7 @@ def with_points(
     D = distributions
     return Distributions(points, D.sample, D.labels, D.weights, D.sample_names, D.class_names, groups=D.groups)
 
-# %% ../nbs/05_training.ipynb #cea7f485
+# %% ../nbs/05_training.ipynb #f9f5627c
 def training_coordinates(
     model,  # GGML, with scale_
     distributions,  # Distributions
@@ -171,7 +174,19 @@ def shrink(
                 U, S, V = torch.linalg.svd(parameter, full_matrices=False)
                 parameter.copy_(U @ torch.diag((S - threshold.mean()).clamp(min=0)) @ V)
 
-# %% ../nbs/05_training.ipynb #a936da0b
+# %% ../nbs/05_training.ipynb #3faca7c8
+def undecided(
+    triplets,  # (T, 3)
+    Z,  # (N, k) embedded points
+    transport,  # PairwiseTransport over all pairs
+    margin,  # alpha
+) -> np.ndarray:  # (T,) bool
+    "Triplets that old plans and potentials do not prove inactive: upper(W_ij) - lower(W_jk) + alpha > 0."
+    pairs, index = unique_pairs(triplets)
+    lower, upper = transport.bounds_embedded(Z, pair_index(pairs, len(transport.distributions)))
+    return upper[index[:, 0]] - lower[index[:, 1]] + margin > 0
+
+# %% ../nbs/05_training.ipynb #9e00e84a
 def train_epoch(
     mapping,  # the embedding, changed in place
     optimizer,  # Adam over its parameters
@@ -181,13 +196,16 @@ def train_epoch(
     strength,  # lambda
     norm,  # R
     batch_size,  # triplets per step
-) -> dict:  # loss, active (share of triplets), gap (largest certified)
-    "One pass over the triplets: solve the pairs of a batch, weigh their plans, step."
-    sums, gap = np.zeros(2), 0.0
+) -> dict:  # loss, shares of triplets that are active and skipped, largest certified gap
+    "One pass over the triplets: solve the pairs that matter in a batch, weigh their plans, step."
+    sums, gap = np.zeros(3), 0.0
     for first in range(0, len(triplets), batch_size):
         batch = triplets[first : first + batch_size]
-        cost, index = costs_of(batch, mapping.embed(training=True), transport)
-        loss, weights, active = loss_weights(cost, index, margin)
+        Z = mapping.embed(training=True)
+        needed = undecided(batch, Z, transport, margin)
+        needed[0] = True  # an empty step has no plans
+        cost, index = costs_of(batch[needed], Z, transport)
+        loss, weights, active = (needed.mean() * x for x in loss_weights(cost, index, margin))
         optimizer.zero_grad()
         mapping.backward(transport.grad_embedded(weights))
         if strength:
@@ -198,9 +216,9 @@ def train_epoch(
         optimizer.step()
         if strength and norm != "fro":
             shrink(mapping, optimizer, strength, norm)
-        sums += len(batch) / len(triplets) * np.array([loss, active])
+        sums += len(batch) / len(triplets) * np.array([loss, active, 1 - needed.mean()])
         gap = max(gap, transport.gaps.max())
-    return {"loss": sums[0], "active": sums[1], "gap": gap}
+    return {"loss": sums[0], "active": sums[1], "skipped": sums[2], "gap": gap}
 
 # %% ../nbs/05_training.ipynb #5fe2e9d7
 class Goal(NamedTuple):
@@ -263,7 +281,18 @@ def make_optimizer(
     norm = float(mapping.A.detach().norm())
     return torch.optim.Adam(mapping.parameters(), model.lr * norm / (k * q) ** 0.5, eps=0.1 * typical / (norm * q**0.5))
 
-# %% ../nbs/05_training.ipynb #5fc9d93e
+# %% ../nbs/05_training.ipynb #4f9cc84d
+def make_transport(
+    model,  # GGML
+    distributions,  # Distributions in training coordinates
+) -> PairwiseTransport:
+    "The solver that `solver` names, over all pairs."
+    if model.solver == "sinkhorn":
+        return SinkhornTransport(distributions, tol=model.tol, n_jobs=model.n_jobs, device=model.device)
+    engine = DaskTransport if model.solver == "dask" else PairwiseTransport
+    return engine(distributions, tol=model.tol, n_jobs=model.n_jobs)
+
+# %% ../nbs/05_training.ipynb #66ea96aa
 def train(
     model,  # GGML, for its parameters
     distributions,  # Distributions in training coordinates
@@ -275,7 +304,7 @@ def train(
     "Adam on fresh triplets each epoch, until the triplets kept back stop improving or no triplet is active."
     relative, norm = model.units == "relative", model.reg_norm
     donors = len(distributions) if distributions.groups is None else len(np.unique(distributions.groups))
-    transport = PairwiseTransport(distributions, tol=model.tol, n_jobs=model.n_jobs)
+    transport = make_transport(model, distributions)
     goal = set_goal(model, distributions, mapping, transport, rng)
     optimizer = make_optimizer(model, mapping, goal.typical)
 
@@ -322,7 +351,7 @@ def train(
     table = np.array([tuple(row.values()) for row in history], [(name, np.float64) for name in history[0]])
     return table, progress["converged"], goal.typical
 
-# %% ../nbs/05_training.ipynb #695fe48a
+# %% ../nbs/05_training.ipynb #3bc7fd7a
 def write_npz(
     path,  # file, exactly this name
     **arrays,  # what to write
@@ -446,14 +475,14 @@ def load_checkpoint(
     for p, *parts in zip(known, *(np.split(file[f"plan_{name}"], cuts) for name in State._fields)):
         transport.states[p] = State(*(part.copy() for part in parts))
 
-# %% ../nbs/05_training.ipynb #079a35b2
+# %% ../nbs/05_training.ipynb #85db2ed9
 CHOICES = {
     "reg_norm": sorted(NORMS),
     "units": ["relative", "absolute"],
-    "solver": ["exact"],
+    "solver": ["exact", "sinkhorn", "dask"],
 }
 
-# %% ../nbs/05_training.ipynb #363c48a7
+# %% ../nbs/05_training.ipynb #ea08cc0c
 def check_parameters(
     model,  # GGML
 ):
@@ -478,6 +507,8 @@ def check_parameters(
         raise ValueError("reg_norm='nuc' needs a matrix: use 'fro' or 'l1' with a network")
     if model.checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.abspath(model.checkpoint))):
         raise ValueError(f"checkpoint must lie in a folder that exists, got {os.fspath(model.checkpoint)!r}")
+    if model.checkpoint is not None and model.solver != "exact":
+        raise ValueError(f"checkpoint needs solver='exact', whose warm plans it keeps, got solver={model.solver!r}")
 
 # %% ../nbs/05_training.ipynb #6e4830b3
 def check_distributions(
@@ -498,9 +529,9 @@ LEARNED = (
     "components_", "scale_", "history_", "n_iter_", "converged_", "n_features_in_", "feature_names_in_", "classes_",
 )  # fmt: skip
 
-# %% ../nbs/05_training.ipynb #544a7068
+# %% ../nbs/05_training.ipynb #7997d0e5
 class GGML(TransformerMixin, BaseEstimator):
-    "Global Ground Metric Learning: the ground metric under which optimal transport tells classes of distributions apart."
+    "Global Ground Metric Learning: the metric between points under which transport tells classes of clouds apart."
 
     def __init__(
         self,
@@ -517,7 +548,7 @@ class GGML(TransformerMixin, BaseEstimator):
         units="relative",  # "relative", or "absolute": margin, reg, lr and features as they are, as in the paper
         tol=1e-4,  # certified relative gap of every OT cost in training
         patience=5,  # epochs without progress before training stops
-        solver="exact",  # "exact"
+        solver="exact",  # "exact"; "sinkhorn" (entropic, in torch); "dask" (exact, on a running cluster)
         device="auto",  # of the entropic solver: "auto", "cpu" or "cuda"
         n_jobs=None,  # threads, None for all cores; the result does not depend on it
         random_state=None,  # seed of start and triplets
@@ -599,7 +630,7 @@ def transform(
         return project(points, self.components_)
     return NetworkMap(scale_features(points, self.input_scale_) - self.input_center_, self.network_).embed()
 
-# %% ../nbs/05_training.ipynb #10d7aef7
+# %% ../nbs/05_training.ipynb #99d1467a
 @patch
 def pairwise(
     self: GGML,
