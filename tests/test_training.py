@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from ggml_nb import GGML, Distributions, knn_score, make_distributions
 
@@ -152,3 +153,70 @@ def test_entropic_solver_finds_the_signal_too():
     assert knn_score(model.pairwise(data), data.labels, train, test) >= 0.9
     with pytest.raises(ValueError, match="checkpoint needs solver='exact'"):
         GGML(solver="sinkhorn", checkpoint="never").fit(data)
+
+
+def test_names_that_come_as_objects_are_saved_without_pickle(data, tmp_path):
+    names = np.array([f"gene {i}" for i in range(data.d)], dtype=object)
+    labels = np.array(["x", "y", "z"], dtype=object)[data.labels]
+    model = GGML(max_epochs=1, random_state=0, rank=np.int64(2), init=np.eye(2, data.d)).fit(
+        Distributions(data.points, data.sample, labels, feature_names=names)
+    )
+    model.save(tmp_path / "metric")
+    again = GGML.load(tmp_path / "metric")
+    assert again.rank == 2 and np.array_equal(again.init, model.init)
+    assert again.feature_names_in_.tolist() == names.tolist() and again.classes_.tolist() == ["x", "y", "z"]
+
+
+def test_classes_smaller_than_the_folds():
+    rng = np.random.default_rng(0)
+    small = Distributions(rng.normal(size=(160, 2)), np.arange(160) // 10, np.arange(16) // 4)
+    assert GGML(max_epochs=1, random_state=0).fit(small).n_iter_ == 1
+
+
+@pytest.mark.parametrize("norm", ["fro", "l1", "nuc"])
+def test_every_penalty_of_a_diagonal(data, norm):
+    W = GGML(metric="diagonal", reg=0.1, reg_norm=norm, max_epochs=2, random_state=0).fit(data).components_
+    assert W.shape == (data.d, data.d) and not W[~np.eye(data.d, dtype=bool)].any()
+
+
+def make_network(d):
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Linear(d, 4), torch.nn.BatchNorm1d(4), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(4, 2)
+    )
+
+
+def test_a_network_embeds_a_point_whatever_else_is_in_the_table(data, tmp_path):
+    network = make_network(data.d)
+    before = [p.clone() for p in network.parameters()]
+    one, two = (GGML(metric=network, reg=0.1, reg_norm="l1", max_epochs=2, random_state=0).fit(data) for _ in range(2))
+    Z = one.transform(data.points)
+    assert np.allclose(one.transform(data.points[:2]), Z[:2], atol=1e-6)
+    assert np.array_equal(two.transform(data.points), Z)
+    assert all(torch.equal(p, q) for p, q in zip(before, network.parameters()))
+    for use in (lambda: one.save(tmp_path / "no"), one.get_mahalanobis_matrix):
+        with pytest.raises(ValueError, match="no matrix"):
+            use()
+    with pytest.raises(ValueError, match="needs a matrix"):
+        GGML(metric=network, reg=0.1, reg_norm="nuc").fit(data)
+
+
+def test_refitting_with_another_metric_forgets_the_old_one(data):
+    model = GGML(max_epochs=1, random_state=0).fit(data)
+    model.set_params(metric=make_network(data.d)).fit(data)
+    assert not hasattr(model, "components_") and model.transform(data.points).shape[1] == 2
+    model.set_params(metric=None).fit(data)
+    assert not hasattr(model, "network_") and model.components_.shape[1] == data.d
+
+
+def test_fit_transform(data):
+    model = GGML(max_epochs=1, random_state=0)
+    clouds, labels = [data[i] for i in range(len(data))], data.labels
+    Z = model.fit_transform(data)
+    assert np.array_equal(Z, model.transform(data.points))
+    assert np.allclose(model.fit_transform(clouds, labels), Z)
+
+
+def test_a_penalty_that_outweighs_the_loss_is_named(data):
+    with pytest.warns(ConvergenceWarning, match="lower reg"):
+        assert not GGML(reg=10, reg_norm="nuc", max_epochs=20, random_state=0).fit(data).components_.any()
