@@ -223,6 +223,7 @@ def fit_anndata(
                                  gene_filter=gene_filter, group_key=group_key, seed=seed)  # fmt: skip
     model = GGML(**{"random_state": seed, **kwargs}).fit(distributions)
     W = model.components_
+    adata.varm.pop("W_ggml", None)  # of an earlier fit
     if use_rep is None:  # genes that the filter dropped weigh 0
         W = np.zeros((len(W), adata.n_vars))
         W[:, adata.var_names.get_indexer(distributions.feature_names)] = model.components_

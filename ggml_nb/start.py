@@ -44,7 +44,7 @@ def feature_scale(
 ):  # (d,) float64, 0 for a constant feature
     "s_j: standard deviation over the root of the share of non-zeros, that is the size of a feature where it is there."
     mean, variance, nonzero = feature_moments(points)
-    varies = variance > 1e-9 * (variance + mean**2)
+    varies = variance > 1e-13 * (variance + mean**2)
     return np.sqrt(np.where(varies, variance, 0) / np.maximum(nonzero, 1 / points.shape[0]))
 
 # %% ../nbs/05_start.ipynb #2c015596

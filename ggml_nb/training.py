@@ -434,7 +434,12 @@ def save_checkpoint(
 ):
     "Everything that the next epoch depends on: parameters, Adam's moments, random state, progress, warm plans."
     known = [p for p, state in enumerate(transport.states) if state is not None]
-    arrays = {"key": key, "rng": json.dumps(rng.bit_generator.state), "progress": json.dumps(progress), "known": known}
+    arrays = {
+        "key": key,
+        "rng": json.dumps(rng.bit_generator.state, default=plain),
+        "progress": json.dumps(progress, default=plain),
+        "known": known,
+    }
     for i, tensor in enumerate(mapping.tensors()):
         arrays |= {f"now{i}": tensor.detach().numpy(), f"best{i}": best[i].numpy()}
     for i, parameter in enumerate(mapping.parameters()):

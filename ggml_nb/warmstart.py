@@ -6,13 +6,14 @@
 __all__ = ['UNIT', 'jit', 'LANES', 'simd', 'KEEP', 'BLOCK', 'ROUNDING', 'State', 'units', 'first_tree', 'first_state', 'padded',
            'distances', 'keep_smaller', 'price', 'arc_cost', 'plan_cost', 'hang', 'unhang', 'subtree', 'grow',
            'find_leaving', 'push', 'resize', 'rehang', 'shift', 'pivot', 'simplex', 'improve', 'transport',
-           'solve_pair', 'bounds', 'PairwiseTransport', 'pairwise_wasserstein']
+           'solve_pair', 'bounds', 'in_threads', 'PairwiseTransport', 'pairwise_wasserstein']
 
 # %% ../nbs/02a_warmstart.ipynb #a3ba13ed
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed
+from joblib import effective_n_jobs
 from numba import njit
 from scipy import sparse
 from tqdm.auto import tqdm
@@ -427,6 +428,18 @@ def bounds(
     "Lower and upper bound of the transport cost from the last plan and potentials: one pass, no repair."
     return transport(X, Y, a, b, state, 1.0, 0)[:2]
 
+# %% ../nbs/02a_warmstart.ipynb #thrd1aaa
+def in_threads(
+    function,  # of one item
+    items,  # sequence
+    n_jobs,  # threads
+    verbose=0,  # 1 shows a progress bar
+) -> list:  # function(item) for each item, in order
+    "Spread independent work over threads."
+    with ThreadPoolExecutor(n_jobs) as pool:
+        results = map(function, items) if n_jobs == 1 else pool.map(function, items)
+        return list(tqdm(results, "OT distances", len(items), disable=not verbose))
+
 # %% ../nbs/02a_warmstart.ipynb #5d28b17e
 class PairwiseTransport:
     "Optimal transport of many pairs under d_W, warm from call to call, and the derivative of the costs."
@@ -448,7 +461,7 @@ class PairwiseTransport:
             )
         if not tol > 0:
             raise ValueError(f"tol must be positive, got {tol}")
-        self.n_jobs = cpu_count() if n_jobs is None else n_jobs
+        self.n_jobs = effective_n_jobs(-1 if n_jobs is None else n_jobs)
         self.states = [None] * len(self.pairs)
 
 # %% ../nbs/02a_warmstart.ipynb #38daeb2c
@@ -472,10 +485,7 @@ def solve_embedded(
 ) -> np.ndarray:  # (n_pairs,) float64 costs; their certified gaps are in `gaps`
     "W_theta(X_i, X_j) of each pair (eq. 7) for points that some map has embedded already."
     self.Z, self.which = Z, np.arange(len(self.pairs)) if which is None else np.asarray(which)
-    tasks = Parallel(self.n_jobs, backend="threading", return_as="generator")(
-        delayed(self._solve_pair)(p) for p in self.which
-    )
-    results = list(tqdm(tasks, "OT distances", len(self.which), disable=not verbose))
+    results = in_threads(self._solve_pair, self.which, self.n_jobs, verbose)
     cost, self.gaps, states = zip(*results) if results else ((), (), ())
     for p, state in zip(self.which, states):
         self.states[p] = state
@@ -509,7 +519,7 @@ def bounds_embedded(
         return bounds(Z[P], Z[Q], self.distributions.weights[P], self.distributions.weights[Q], self.states[p])
 
     which = range(len(self.pairs)) if which is None else which
-    found = Parallel(self.n_jobs, backend="threading")(delayed(of_pair)(p) for p in which)
+    found = in_threads(of_pair, which, self.n_jobs)
     return tuple(np.array(found).reshape(-1, 2).T)
 
 # %% ../nbs/02a_warmstart.ipynb #bad2fbaf
@@ -572,14 +582,12 @@ def pairwise_wasserstein(
         cost = PairwiseTransport(distributions, tol=1e-9, n_jobs=n_jobs).solve(W, verbose=verbose)
     else:
 
-        def solve(i, j):
+        def solve(pair):
+            i, j = pair
             a, b = (distributions.weights[distributions.rows(x)] for x in (i, j))
             return solve_dense(ground_distances(distributions[i], distributions[j], metric), a, b).cost
 
-        tasks = Parallel(n_jobs or cpu_count(), backend="threading", return_as="generator")(
-            delayed(solve)(i, j) for i, j in pairs
-        )
-        cost = list(tqdm(tasks, "OT distances", len(pairs), disable=not verbose))
+        cost = in_threads(solve, pairs, effective_n_jobs(-1 if n_jobs is None else n_jobs), verbose)
     D = np.zeros((n, n))
     D[pairs[:, 0], pairs[:, 1]] = cost
     return D + D.T

@@ -220,3 +220,9 @@ def test_fit_transform(data):
 def test_a_penalty_that_outweighs_the_loss_is_named(data):
     with pytest.warns(ConvergenceWarning, match="lower reg"):
         assert not GGML(reg=10, reg_norm="nuc", max_epochs=20, random_state=0).fit(data).components_.any()
+
+
+def test_a_large_mean_hides_no_feature(data):
+    shifted = Distributions(data.points + np.float32(1e5), data.sample, data.labels)
+    one, two = (GGML(max_epochs=1, random_state=0).fit(X).components_ for X in (data, shifted))
+    assert np.abs(one - two).max() < 0.05 * np.abs(one).max()
