@@ -4,19 +4,20 @@
 
 # %% auto #0
 __all__ = ['feature_moments', 'feature_scale', 'per_scale', 'partner_pairs', 'scatter', 'balanced_weights', 'whitened_axes',
-           'Start', 'ridge_rule', 'search_basis', 'spectral_start']
+           'Start', 'ridge_rule', 'search_basis', 'reduce_points', 'spectral_start']
 
-# %% ../nbs/05_start.ipynb #b98762a8
+# %% ../nbs/05_start.ipynb #d83ea644
 from typing import NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy import sparse
 from scipy.linalg import cholesky, eigh, solve_triangular
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.extmath import randomized_svd
 
-from .mahalanobis import row_blocks
-from .warmstart import PairwiseTransport
+from .mahalanobis import project, row_blocks
+from .warmstart import PairwiseTransport, in_threads
 
 # %% ../nbs/05_start.ipynb #2ab46303
 def feature_moments(
@@ -129,32 +130,45 @@ def ridge_rule(
     typical = np.exp(np.log(np.maximum(np.linalg.eigvalsh(same), 0) + 1e-3 * mean + np.finfo(float).tiny).mean())
     return typical * (0.2 + 15 / n) + mean * 40 / n**2
 
-# %% ../nbs/05_start.ipynb #420f7893
+# %% ../nbs/05_start.ipynb #18a5d28c
 def search_basis(
     Z,  # (N, d) ndarray or CSR, unit-free points
     sample,  # (N,) int
-    seed,
+    seed,  # of the draws
     axes=150,  # principal axes kept
     means=250,  # further directions, from means of clusters of cells within samples
+    rows=10_000,  # at most so many points decide on the axes
 ):  # (d, q) orthonormal, q at most axes + means
     "Where W is sought when d x d is too large: the directions in which cells vary, and those in which samples differ."
     n, (N, d) = sample.max() + 1, Z.shape
     if d <= axes:
         return np.eye(d)
-    U, S, Vt = randomized_svd(Z, min(axes, N - 1, d - 1), n_iter=4, random_state=seed)
+    some = Z[np.sort(np.random.default_rng(seed).permutation(N)[:rows])]
+    _, S, Vt = randomized_svd(some, min(axes, some.shape[0] - 1, d - 1), n_iter=2, random_state=seed)
     per_sample = int(np.clip(means // n, 1, 10))
-    kinds = MiniBatchKMeans(per_sample, n_init=1, random_state=seed).fit_predict((U * S)[:, :50])
+    kinds = MiniBatchKMeans(per_sample, n_init=1, random_state=seed).fit_predict(Z @ Vt[:50].T)
     _, cluster, count = np.unique(sample * per_sample + kinds, return_inverse=True, return_counts=True)
     average = sparse.csr_array((1 / count[cluster], (cluster, np.arange(N))), dtype=np.float64)
     center = average @ Z
     center = center.toarray() if sparse.issparse(center) else center  # at most 10 n rows, not N
     rest = center - (center @ Vt.T) @ Vt
     square, left = eigh(rest @ rest.T)  # few rows: cheaper than a singular value decomposition of all columns
-    large = np.flatnonzero(square > 1e-8 * S[0] ** 2 / N)[::-1][:means]
+    large = np.flatnonzero(square > 1e-8 * S[0] ** 2 / some.shape[0])[::-1][:means]
     extra = (left[:, large] / np.sqrt(square[large])).T @ rest
     return np.vstack([Vt, extra]).T.astype(np.float64)  # orthonormal, for `rest` is orthogonal to Vt
 
-# %% ../nbs/05_start.ipynb #758e732d
+# %% ../nbs/05_start.ipynb #cbabf0d5
+def reduce_points(
+    points,  # (N, d) ndarray or CSR
+    frame,  # (q, d)
+    n_jobs=None,  # threads, None for all cores
+):  # (N, q) float64
+    "Coordinates of the points in the search space, centred: `project`, block by block in threads."
+    n_jobs = effective_n_jobs(-1 if n_jobs is None else n_jobs)
+    B = np.vstack(in_threads(lambda rows: project(points[rows], frame), row_blocks(points), n_jobs))
+    return B - B.mean(axis=0)
+
+# %% ../nbs/05_start.ipynb #c21a5fbd
 def spectral_start(
     distributions,  # Distributions
     rank=5,  # k
@@ -163,14 +177,14 @@ def spectral_start(
     partners=10,  # see `partner_pairs`
     n_jobs=None,  # threads
     seed=0,  # of the draws
+    scale=None,  # (d,) of the features, default `feature_scale`
 ) -> Start:
     "Couple some pairs once in unit-free space; the directions in which classes differ more than their members do."
     rng, few = np.random.default_rng(seed), distributions.subsample(n_points, seed)
-    inverse = per_scale(feature_scale(distributions.points))
+    inverse = per_scale(feature_scale(distributions.points) if scale is None else scale)
     Z = few.points @ sparse.diags_array(inverse) if sparse.issparse(few.points) else few.points * inverse
     Q = search_basis(Z, few.sample, seed)
-    B = np.asarray(Z @ Q)
-    B -= B.mean(axis=0)
+    B = reduce_points(Z, Q.T, n_jobs)
     pairs = partner_pairs(few.labels, few.groups, partners, rng)
     transport = PairwiseTransport(few, pairs, tol=1e-9, n_jobs=n_jobs)
     transport.solve_embedded(B @ np.linalg.svd(B, full_matrices=False)[2][:50].T)

@@ -9,7 +9,7 @@ __all__ = ['CHOICES', 'LEARNED', 'PAPER', 'scale_features', 'with_points', 'trai
            'fingerprint', 'first_rng', 'save_checkpoint', 'load_checkpoint', 'check_parameters', 'check_distributions',
            'GGML', 'all_points', 'check_linear']
 
-# %% ../nbs/05_training.ipynb #364aea49
+# %% ../nbs/05_training.ipynb #5a661570
 import hashlib
 import json
 import numbers
@@ -35,10 +35,10 @@ from .ground_metrics import DiagonalMap, LinearMap, NetworkMap
 from .loss import NORMS, loss_weights, regularizer, triplet_loss
 from .mahalanobis import as_matrix, mahalanobis_matrix, project
 from .sinkhorn import SinkhornTransport
-from .start import feature_scale, per_scale, spectral_start
+from .start import feature_scale, per_scale, reduce_points, spectral_start
 from .transport import pair_index
 from .triplets import check_classes, make_triplets, unique_pairs
-from .warmstart import PairwiseTransport, State
+from .warmstart import PairwiseTransport, State, one_blas_thread
 
 # %% ../nbs/05_training.ipynb #ebfb5839
 def scale_features(
@@ -58,7 +58,7 @@ def with_points(
     D = distributions
     return Distributions(points, D.sample, D.labels, D.weights, D.sample_names, D.class_names, groups=D.groups)
 
-# %% ../nbs/05_training.ipynb #f9f5627c
+# %% ../nbs/05_training.ipynb #827224eb
 def training_coordinates(
     model,  # GGML, with scale_
     distributions,  # Distributions
@@ -72,11 +72,11 @@ def training_coordinates(
     )
     start = None
     if spectral and isinstance(model.init, str):
-        start = spectral_start(distributions, model.rank, n_jobs=model.n_jobs, seed=int(rng.integers(2**31)))
+        seed = int(rng.integers(2**31))
+        start = spectral_start(distributions, model.rank, n_jobs=model.n_jobs, seed=seed, scale=model.scale_)
         if model.units == "relative" and not (model.reg and model.reg_norm == "l1"):
             A = start.axes if model.init == "spectral" else rng.standard_normal(start.axes.shape)
-            reduced = project(points, start.frame)
-            return (reduced - reduced.mean(axis=0)).astype(np.float32), A, start.frame
+            return reduce_points(points, start.frame, model.n_jobs).astype(np.float32), A, start.frame
     if model.metric is not None:
         A = None
     elif not isinstance(model.init, str):
@@ -344,10 +344,10 @@ def train(
         tensor.data.copy_(value)
     if relative and not progress["converged"]:
         message = f"the held-out loss had not settled after max_epochs={model.max_epochs}: raise max_epochs or lr"
-        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)
     if goal.strength and not mapping.matrix().any():
         message = f"the penalty outweighs the loss: the metric is 0 everywhere; lower reg={model.reg}"
-        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)
     table = np.array([tuple(row.values()) for row in history], [(name, np.float64) for name in history[0]])
     return table, progress["converged"], goal.typical
 
@@ -582,8 +582,9 @@ class GGML(TransformerMixin, BaseEstimator):
             raise ValueError(f"{path} is not {what}: {error}") from None
         return model
 
-# %% ../nbs/05_training.ipynb #6e5dee83
+# %% ../nbs/05_training.ipynb #3427ce0b
 @patch
+@one_blas_thread
 def fit(
     self: GGML,
     X,  # Distributions, or a list of (n_i, d) arrays

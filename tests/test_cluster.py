@@ -3,11 +3,13 @@
 import os
 import signal
 import sys
+import warnings
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from ggml_nb import Distributions, PairwiseTransport
+from ggml_nb import GGML, Distributions, PairwiseTransport, make_distributions
 from ggml_nb.cluster import DaskTransport, cut_pairs, dask_client
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'ggml_nb[dask]'")
@@ -73,6 +75,33 @@ def test_a_killed_worker_changes_nothing(client):
     kill_one(client)
     grad = here.grad(weights)  # killed between a step and its gradient
     assert np.abs(there.grad(weights) - grad).max() <= 1e-9 * np.abs(grad).max()
+
+
+def test_a_worker_killed_in_the_middle_of_a_fit_changes_nothing(client, monkeypatch):
+    import ggml_nb.training as training
+
+    client.wait_for_workers(2)
+    data, epoch, calls = make_distributions(20, n_per_class=6, n_points=20, seed=1), training.train_epoch, []
+
+    def fit(solver):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            settings = dict(init="random", max_epochs=4, patience=100, tol=1e-9, random_state=0)
+            return GGML(solver=solver, **settings).fit(data)
+
+    def killing_epoch(*args):
+        calls.append(len(calls))
+        if len(calls) == 2:
+            kill_one(client)
+        return epoch(*args)
+
+    here = fit("exact")
+    monkeypatch.setattr(training, "train_epoch", killing_epoch)
+    there = fit("dask")
+    assert len(calls) == 4 and there.n_iter_ == here.n_iter_
+    scale = np.abs(here.components_).max()
+    assert np.abs(there.components_ - here.components_).max() <= 1e-6 * scale
+    client.wait_for_workers(2)
 
 
 def test_workers_forget_what_is_not_used(client):

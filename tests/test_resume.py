@@ -16,9 +16,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ggml_nb import GGML, make_distributions
 
-# The last bits depend on the number of BLAS threads, which Dask's nannies set in the environment of the process that
-# starts them: the child shall begin as this process did.
-ENVIRONMENT = dict(os.environ)
 SETTINGS = dict(random_state=0, n_jobs=1, init="random", max_epochs=12, patience=100, reg=0.01, reg_norm="nuc")
 
 
@@ -59,7 +56,8 @@ epoch = training.train_epoch
 training.train_epoch = lambda *args: (time.sleep(0.3), epoch(*args))[1]
 fit(checkpoint={str(path)!r})
 """
-    child = subprocess.Popen([sys.executable, "-c", code], env=ENVIRONMENT)
+    # another number of BLAS threads must not matter
+    child = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
     try:
         began = time.monotonic()
         while epochs(path) < 2:
