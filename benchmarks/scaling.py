@@ -1,6 +1,6 @@
 """Seconds and peak memory of training against patients, cells, genes and rank, with fitted slopes.
 
-    python benchmarks/scaling.py [--only patients|cells|genes|rank] [--big] [--write]
+    python benchmarks/scaling.py [--only patients|cells|genes|rank|none] [--threads] [--big] [--fit] [--write]
 
 Every line is a fit of GGML in a process of its own, on simulated CSR counts (23 % non-zeros) from memory:
     data_MB  the CSR matrix                                    start    seconds before the first epoch: spectral start
@@ -102,6 +102,28 @@ def all_pairs_pass(data, W, steps=4):
     return np.median(times[1:], axis=0)
 
 
+def two_threads(patients=12, cells=1000, steps=5, rounds=7):
+    "Seconds of a warm step over all pairs with one thread and with two, in turn."
+    from ggml_nb import Distributions, PairwiseTransport
+
+    rng = np.random.default_rng(0)
+    clouds = [rng.normal(size=(cells, 20)) + 0.3 * rng.normal(size=20) for _ in range(patients)]
+    data, seconds = Distributions.from_list(clouds, np.arange(patients) % 2), {1: [], 2: []}
+    start = rng.normal(size=(5, 20))
+    for turn in range(rounds):
+        for jobs in seconds:
+            W, moves = start, np.random.default_rng(turn)
+            transport = PairwiseTransport(data, n_jobs=jobs)
+            transport.solve(W)
+            for _ in range(steps):
+                move = moves.normal(size=W.shape)
+                W = W + 0.02 * np.linalg.norm(W) / np.linalg.norm(move) * move
+                began = time.perf_counter()
+                transport.solve(W)
+                seconds[jobs].append(time.perf_counter() - began)
+    return np.reshape(seconds[1], (rounds, steps)), np.reshape(seconds[2], (rounds, steps))
+
+
 def fresh(**case):
     "`measure` in a new process."
     done = subprocess.run([sys.executable, __file__, "--one", json.dumps(case)], capture_output=True, text=True)
@@ -124,7 +146,8 @@ def slope(rows, by, what):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=SWEEPS, help="one sweep")
+    parser.add_argument("--only", choices=[*SWEEPS, "none"], help="one sweep, or none")
+    parser.add_argument("--threads", action="store_true", help="also two threads against one")
     parser.add_argument("--big", action="store_true", help="also the two large cases (6 GB of memory, some minutes)")
     parser.add_argument("--fit", action="store_true", help="also the largest to convergence")
     parser.add_argument("--write", action="store_true", help="keep the table as results/scaling.txt")
@@ -147,6 +170,12 @@ if __name__ == "__main__":
                 f"{what} {slope(rows, by, what):.2f}" for what in ("start", "epoch", "pass_cpu", "peak_MB")
             )
             table.add(f"# slopes by {by}: {slopes}")
+    if args.threads:
+        one, two = two_threads()
+        ratio = np.median(one, axis=1) / np.median(two, axis=1)
+        seconds, middle = [f"{np.median(x):.3f} s" for x in (one, two)], np.median(one) / np.median(two)
+        table.add(f"# 66 pairs of 1000 x 1000, warm: {seconds[0]} with one thread, {seconds[1]} with two")
+        table.add(f"# ratio {middle:.2f}; of {len(ratio)} turns {', '.join(f'{r:.2f}' for r in sorted(ratio))}")
     if args.big:
         table.add("# large")
         table.add(HEAD)

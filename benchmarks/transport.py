@@ -175,7 +175,8 @@ if __name__ == "__main__":
     parser.add_argument("--peaks", help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    solve_pair(np.ones((2, 1)), np.eye(2)[:, :1], np.ones(2) / 2, np.ones(2) / 2)  # compile
+    for tol in (1e-4, 1e-9):
+        solve_pair(np.ones((2, 1)), np.eye(2)[:, :1], np.ones(2) / 2, np.ones(2) / 2, None, tol)  # compile
     if args.peaks:
         print(json.dumps(peaks(*json.loads(args.peaks))))
         raise SystemExit

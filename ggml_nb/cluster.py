@@ -96,7 +96,7 @@ def dask_client():  # distributed.Client
             "no Dask client: make one first, with distributed.Client(ADDRESS_OF_THE_SCHEDULER)"
         ) from None
 
-# %% ../nbs/02c_cluster.ipynb #3435deaa
+# %% ../nbs/02c_cluster.ipynb #b5a7d424
 class DaskTransport(PairwiseTransport):
     "PairwiseTransport with its pairs spread over the workers of a Dask cluster."
 
@@ -197,13 +197,7 @@ class DaskTransport(PairwiseTransport):
 
     def _gather(self, method, weights):
         "A method that takes the weights of pairs, called on every shard of the last solve: shard, answer."
-        if not hasattr(self, "asked"):
-            raise RuntimeError("call solve first: there are no plans yet")
-        weights = np.asarray(weights, dtype=np.float64)
-        if weights.shape != self.which.shape:
-            raise ValueError(
-                f"weights must have shape {self.which.shape}, one per pair of the last solve, got {weights.shape}"
-            )
+        weights = self._weights(weights)
         answers = self._ask({s: (method, weights[at]) for s, at in self.asked.items()})
         return [(s, answers[s][0]) for s in sorted(answers)]
 

@@ -159,7 +159,7 @@ class Batch(NamedTuple):
         plan = blurred_plan(self.cost / self.unit, self.a.log(), self.b.log(), g.double(), epsilon)
         return round_plan(plan, self.a, self.b)
 
-# %% ../nbs/02b_sinkhorn.ipynb #feaced4a
+# %% ../nbs/02b_sinkhorn.ipynb #c74a10cd
 EPSILON = 0.005  # blur, in units of the pair's typical cost
 ENTRIES = {"cpu": 2**22, "cuda": 2**27}  # of the cost matrices of one batch
 
@@ -241,13 +241,7 @@ class SinkhornTransport(PairwiseTransport):
 
     def _plans(self, weights):
         "Batches of the last solve with their rounded plans, times the weights; pairs of weight 0 are left out."
-        if not hasattr(self, "Z"):
-            raise RuntimeError("call solve first: there are no plans yet")
-        weights = np.asarray(weights, dtype=np.float64)
-        if weights.shape != self.which.shape:
-            raise ValueError(
-                f"weights must have shape {self.which.shape}, one per pair of the last solve, got {weights.shape}"
-            )
+        weights = self._weights(weights)
         for at in self._groups(np.flatnonzero(weights)):
             batch = self._load(self.which[at])
             g, _ = self._potentials(self.which[at], batch.b.shape[1])

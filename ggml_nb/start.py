@@ -186,7 +186,7 @@ def spectral_start(
     Q = search_basis(Z, few.sample, seed)
     B = reduce_points(Z, Q.T, n_jobs)
     pairs = partner_pairs(few.labels, few.groups, partners, rng)
-    transport = PairwiseTransport(few, pairs, tol=1e-9, n_jobs=n_jobs)
+    transport = PairwiseTransport(few, pairs, n_jobs=n_jobs)
     transport.solve_embedded(B @ np.linalg.svd(B, full_matrices=False)[2][:50].T)
     a, b = np.sort(few.labels[pairs], axis=1).T
     key = a * len(few.class_names) + b

@@ -5,18 +5,15 @@
 # %% auto #0
 __all__ = ['CHOICES', 'LEARNED', 'PAPER', 'scale_features', 'with_points', 'training_coordinates', 'input_center', 'make_map',
            'keep_back', 'rough_costs', 'costs_of', 'shrink', 'undecided', 'train_epoch', 'Goal', 'set_goal',
-           'held_out_loss', 'make_optimizer', 'make_transport', 'train', 'write_npz', 'read_npz', 'plain',
-           'fingerprint', 'first_rng', 'save_checkpoint', 'load_checkpoint', 'check_parameters', 'check_distributions',
+           'held_out_loss', 'make_optimizer', 'make_transport', 'train', 'check_parameters', 'check_distributions',
            'GGML', 'all_points', 'check_linear']
 
-# %% ../nbs/05_training.ipynb #5a661570
-import hashlib
+# %% ../nbs/05_training.ipynb #6cb8b9bb
 import json
 import numbers
 import os
 import time
 import warnings
-import zipfile
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +26,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from .checkpoint import fingerprint, first_rng, load_checkpoint, plain, read_npz, save_checkpoint, write_npz
 from .cluster import DaskTransport
 from .distributions import Distributions, as_points, patch, stack_clouds
 from .ground_metrics import DiagonalMap, LinearMap, NetworkMap
@@ -38,7 +36,7 @@ from .sinkhorn import SinkhornTransport
 from .start import feature_scale, per_scale, reduce_points, spectral_start
 from .transport import pair_index
 from .triplets import check_classes, make_triplets, unique_pairs
-from .warmstart import PairwiseTransport, State, one_blas_thread
+from .warmstart import PairwiseTransport, one_blas_thread
 
 # %% ../nbs/05_training.ipynb #ebfb5839
 def scale_features(
@@ -350,135 +348,6 @@ def train(
         warnings.warn(message, ConvergenceWarning, stacklevel=4)
     table = np.array([tuple(row.values()) for row in history], [(name, np.float64) for name in history[0]])
     return table, progress["converged"], goal.typical
-
-# %% ../nbs/05_training.ipynb #3bc7fd7a
-def write_npz(
-    path,  # file, exactly this name
-    **arrays,  # what to write
-):
-    "Write arrays to path in one step: a crash leaves the old file or the new one, never half of one."
-    arrays = {name: np.asarray(value) for name, value in arrays.items()}
-    plain = {
-        name: np.array(x.tolist()) if x.dtype == object else x for name, x in arrays.items()
-    }  # objects need pickle
-    part = f"{os.fspath(path)}.part"
-    with open(part, "wb") as file:
-        np.savez(file, **plain)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-# %% ../nbs/05_training.ipynb #02480c1c
-def read_npz(
-    path,  # file written by `write_npz`
-    name,  # an array that it must hold
-    what,  # what it should be, for the error message
-) -> dict:  # its arrays
-    "Read all arrays; anything but such a file is refused."
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not {what}: {error}") from None
-    if name not in arrays:
-        raise ValueError(f"{path} is not {what}: it has no {name!r}")
-    return arrays
-
-# %% ../nbs/05_training.ipynb #8ca2808d
-def plain(
-    value,  # a parameter that JSON does not know
-):
-    "Arrays as lists, a network as its layers and weights, anything else as text."
-    if isinstance(value, torch.nn.Module):
-        return [str(value), *(tensor.tolist() for tensor in value.state_dict().values())]
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
-
-# %% ../nbs/05_training.ipynb #50728d32
-def fingerprint(
-    model,  # GGML
-    distributions,  # Distributions
-    rng,  # numpy Generator at the beginning of the fit
-) -> str:
-    "What a checkpoint must agree on: the data, the seed, and every parameter that changes the result."
-    D, digest = distributions, hashlib.blake2b(digest_size=16)
-    parts = (D.points.data, D.points.indices, D.points.indptr) if sparse.issparse(D.points) else (D.points,)
-    for array in (*parts, D.sample, D.labels, D.weights):
-        digest.update(np.ascontiguousarray(array))
-    ignored = ("n_jobs", "verbose", "checkpoint", "device", "max_epochs", "random_state")
-    params = {k: v for k, v in model.get_params(deep=False).items() if k not in ignored}
-    donors = None if D.groups is None else np.unique(D.groups, return_inverse=True)[1]
-    digest.update(json.dumps([params, donors, rng.bit_generator.state], default=plain).encode())
-    return digest.hexdigest()
-
-# %% ../nbs/05_training.ipynb #35b9e28e
-def first_rng(
-    model,  # GGML
-):  # numpy Generator
-    "The Generator of random_state; a fit that resumes without a seed goes on with the one of the checkpoint."
-    rng = np.random.default_rng(model.random_state)
-    if model.random_state is None and model.checkpoint is not None and os.path.exists(model.checkpoint):
-        progress = json.loads(str(read_npz(model.checkpoint, "progress", "a checkpoint of GGML")["progress"]))
-        rng.bit_generator.state = progress["began"]
-    return rng
-
-# %% ../nbs/05_training.ipynb #c94c7ed6
-def save_checkpoint(
-    path,  # file
-    key,  # fingerprint
-    progress,  # dict of plain values
-    best,  # list of tensors: the best seen
-    mapping,  # the embedding
-    optimizer,  # Adam
-    transport,  # PairwiseTransport
-    rng,  # numpy Generator
-):
-    "Everything that the next epoch depends on: parameters, Adam's moments, random state, progress, warm plans."
-    known = [p for p, state in enumerate(transport.states) if state is not None]
-    arrays = {
-        "key": key,
-        "rng": json.dumps(rng.bit_generator.state, default=plain),
-        "progress": json.dumps(progress, default=plain),
-        "known": known,
-    }
-    for i, tensor in enumerate(mapping.tensors()):
-        arrays |= {f"now{i}": tensor.detach().numpy(), f"best{i}": best[i].numpy()}
-    for i, parameter in enumerate(mapping.parameters()):
-        arrays |= {f"adam{i}_{name}": value.numpy() for name, value in optimizer.state[parameter].items()}
-    for name, parts in zip(State._fields, zip(*(transport.states[p] for p in known))):
-        arrays[f"plan_{name}"] = np.concatenate(parts)
-    write_npz(path, **arrays)
-
-# %% ../nbs/05_training.ipynb #aef24f64
-def load_checkpoint(
-    path,  # file written by `save_checkpoint`, or None
-    key,  # fingerprint
-    progress,  # these and the next are filled in place
-    best,
-    mapping,
-    optimizer,
-    transport,
-    rng,
-):
-    "Take up where `save_checkpoint` left off; nothing happens where there is no file."
-    if path is None or not os.path.exists(path):
-        return
-    file = read_npz(path, "key", "a checkpoint of GGML")
-    if str(file["key"]) != key:
-        raise ValueError(f"checkpoint {path} belongs to other data or parameters: delete it or name another file")
-    rng.bit_generator.state = json.loads(str(file["rng"]))
-    progress.update(json.loads(str(file["progress"])))
-    for i, tensor in enumerate(mapping.tensors()):
-        tensor.data.copy_(torch.from_numpy(file[f"now{i}"]))
-        best[i] = torch.from_numpy(file[f"best{i}"])
-    for i, parameter in enumerate(mapping.parameters()):
-        adam = f"adam{i}_"
-        moments = {name.removeprefix(adam): torch.from_numpy(file[name]) for name in file if name.startswith(adam)}
-        if moments:
-            optimizer.state[parameter] = moments
-    known = file["known"]
-    cuts = np.cumsum(np.diff(transport.distributions.offsets)[transport.pairs[known]].sum(axis=1))[:-1]
-    for p, *parts in zip(known, *(np.split(file[f"plan_{name}"], cuts) for name in State._fields)):
-        transport.states[p] = State(*(part.copy() for part in parts))
 
 # %% ../nbs/05_training.ipynb #85db2ed9
 CHOICES = {

@@ -530,22 +530,28 @@ def bounds_embedded(
     found = in_threads(of_pair, which, self.n_jobs)
     return tuple(np.array(found).reshape(-1, 2).T)
 
-# %% ../nbs/02a_warmstart.ipynb #bad2fbaf
+# %% ../nbs/02a_warmstart.ipynb #85b22a1c
 @patch
-def coupling(
-    self: PairwiseTransport,
-    weights,  # (n_pairs,) one for each pair of the last solve
-) -> sparse.csr_array:  # (N, N) symmetric
-    "sum_p weights_p (plan_p + plan_p') over all points: at most 2 (n_i + n_j - 1) entries a pair."
-    if not hasattr(self, "Z"):
+def _weights(self: PairwiseTransport, weights):
+    "One number for each pair of the last solve."
+    if not hasattr(self, "which"):
         raise RuntimeError("call solve first: there are no plans yet")
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape != self.which.shape:
         raise ValueError(
             f"weights must have shape {self.which.shape}, one per pair of the last solve, got {weights.shape}"
         )
+    return weights
+
+# %% ../nbs/02a_warmstart.ipynb #c099ebba
+@patch
+def coupling(
+    self: PairwiseTransport,
+    weights,  # (n_pairs,) one for each pair of the last solve
+) -> sparse.csr_array:  # (N, N) symmetric
+    "sum_p weights_p (plan_p + plan_p') over all points: at most 2 (n_i + n_j - 1) entries a pair."
     entries = [(np.empty(0, dtype=int), np.empty(0, dtype=int), np.empty(0))]
-    for w, p in zip(weights, self.which):
+    for w, p in zip(self._weights(weights), self.which):
         if w != 0:
             P, Q = self._rows(p)
             row, col, mass = self.states[p].plan(len(P))
