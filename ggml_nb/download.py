@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATASETS', 'API', 'PAUSES', 'cache_folder', 'connect', 'get_json', 'find_record', 'find_file', 'append', 'transfer',
-           'sha256_of', 'verify', 'file_name', 'download_cellxgene', 'fetch']
+           'sha256_of', 'verify', 'fetch', 'file_name', 'source', 'download_cellxgene']
 
 # %% ../nbs/07a_download.ipynb #66b57518
 import hashlib
@@ -65,7 +65,7 @@ def connect(
     except (URLError, HTTPException) as error:
         raise ConnectionError(f"cannot reach {url} ({getattr(error, 'reason', error)})") from None
 
-# %% ../nbs/07a_download.ipynb #08a0c926
+# %% ../nbs/07a_download.ipynb #3f3cb270
 def get_json(url):
     "What an API answers."
     with connect(url) as answer:
@@ -105,7 +105,7 @@ def find_file(name, api):  # its URL, its length
     except (KeyError, TypeError):
         raise ValueError(f"{api} answers in a form that this version does not know") from None
 
-# %% ../nbs/07a_download.ipynb #3b4f22f4
+# %% ../nbs/07a_download.ipynb #f5d9d1a7
 def append(
     url,
     part,  # Path of what came so far
@@ -124,7 +124,6 @@ def append(
         if size and total and total != size:
             raise ValueError(f"{url} has {total} bytes, and the entry of the dataset says {size}")
         with open(part, "r+b" if start else "wb") as file:
-            file.truncate(start)
             file.seek(start)
             bar.total, bar.n = size or total, start
             while block := answer.read(2**20):
@@ -186,54 +185,6 @@ def verify(
     if not h5py.is_hdf5(path):
         raise ValueError("it is not an .h5ad file: it does not begin like HDF5")
 
-# %% ../nbs/07a_download.ipynb #2099cb35
-def file_name(
-    name,  # of DATASETS, id of a dataset, or URL
-) -> str:
-    "What a download will be called, after a check of what was asked for."
-    if name in DATASETS:
-        return f"{name}.h5ad"
-    if name.startswith(("http://", "https://")):
-        return Path(urlparse(name).path).name or "download.h5ad"
-    try:
-        return f"{uuid.UUID(name)}.h5ad"
-    except ValueError:
-        raise ValueError(
-            f"name must be one of {', '.join(DATASETS)}, the id of a CELLxGENE dataset, or a URL, got {name!r}"
-        ) from None
-
-# %% ../nbs/07a_download.ipynb #7ce96772
-def download_cellxgene(
-    name,  # "kidney", "breast", "myocardial", the id of another dataset, or the URL of an .h5ad
-    folder=None,  # where the file goes, default `cache_folder()`
-    *,
-    sha256=None,  # checksum that the file must have
-    api=None,  # address of the API, default $GGML_NB_CELLXGENE or the public one
-    verbose=1,  # 1 shows a progress bar
-) -> Path:  # of the .h5ad
-    "Fetch a data set once; a transfer that broke off goes on where it stopped."
-    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
-    path = (cache_folder() if folder is None else Path(folder)) / file_name(name)
-    if path.exists():
-        try:
-            verify(path, sha256=sha256)
-        except ValueError as error:
-            raise ValueError(f"{path} is there, but {error}; remove it to fetch it again") from None
-        return path
-    api = (api or os.environ.get("GGML_NB_CELLXGENE") or API).rstrip("/")
-    try:
-        url, size = (name, None) if "://" in name else find_file(name, api)
-        return fetch(url, path, size, sha256, verbose)
-    except (OSError, HTTPException) as error:
-        page = (
-            f"https://cellxgene.cziscience.com/collections/{DATASETS[name]['collection']}" if name in DATASETS else ""
-        )
-        raise OSError(
-            f"{error}. What came so far is kept: call again to go on. Or fetch the .h5ad elsewhere "
-            f"({page or 'from ' + name}) and put it there as {path}"
-        ) from error
-
 # %% ../nbs/07a_download.ipynb #32e19c47
 def fetch(
     url,
@@ -258,3 +209,61 @@ def fetch(
         raise ValueError(f"{url} is not the file that was asked for: {error}. Nothing was kept") from None
     os.replace(part, path)
     return path
+
+# %% ../nbs/07a_download.ipynb #2099cb35
+def file_name(
+    name,  # of DATASETS, id of a dataset, or URL
+) -> str:
+    "What a download will be called, after a check of what was asked for."
+    if name in DATASETS:
+        return f"{name}.h5ad"
+    if name.startswith(("http://", "https://")):
+        return Path(urlparse(name).path).name or "download.h5ad"
+    try:
+        return f"{uuid.UUID(name)}.h5ad"
+    except ValueError:
+        raise ValueError(
+            f"name must be one of {', '.join(DATASETS)}, the id of a CELLxGENE dataset, or a URL, got {name!r}"
+        ) from None
+
+# %% ../nbs/07a_download.ipynb #e456dd07
+def source(
+    name,  # of DATASETS, id of a dataset, or URL
+) -> str:
+    "Where a person would look for it."
+    if name not in DATASETS:
+        return name if "://" in name else f"https://cellxgene.cziscience.com/e/{name}.cxg"
+    page, pick = (
+        f"https://cellxgene.cziscience.com/collections/{DATASETS[name]['collection']}",
+        DATASETS[name]["dataset"],
+    )
+    return f"{page} (dataset {pick})"
+
+# %% ../nbs/07a_download.ipynb #178f9828
+def download_cellxgene(
+    name,  # "kidney", "breast", "myocardial", the id of another dataset, or the URL of an .h5ad
+    folder=None,  # where the file goes, default `cache_folder()`
+    *,
+    sha256=None,  # checksum that the file must have
+    api=None,  # address of the API, default $GGML_NB_CELLXGENE or the public one
+    verbose=1,  # 1 shows a progress bar
+) -> Path:  # of the .h5ad
+    "Fetch a data set once; a transfer that broke off goes on where it stopped."
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
+    path = (cache_folder() if folder is None else Path(folder)) / file_name(name)
+    if path.exists():
+        try:
+            verify(path, sha256=sha256)
+        except ValueError as error:
+            raise ValueError(f"{path} is there, but {error}; remove it to fetch it again") from None
+        return path
+    api = (api or os.environ.get("GGML_NB_CELLXGENE") or API).rstrip("/")
+    try:
+        url, size = (name, None) if "://" in name else find_file(name, api)
+        return fetch(url, path, size, sha256, verbose)
+    except (OSError, HTTPException) as error:
+        raise OSError(
+            f"{error}. What came so far is kept: call again to go on. "
+            f"Or fetch the .h5ad elsewhere, from {source(name)}, and put it there as {path}"
+        ) from error
