@@ -111,7 +111,7 @@ def whole(
 
     return integer
 
-# %% ../nbs/09_cli.ipynb #1dcc5670
+# %% ../nbs/09_cli.ipynb #35f880ea
 def add_data(
     parser,
     label=True,  # whether there is a label
@@ -488,7 +488,7 @@ def add_genes(commands):
     parser.add_argument("--top", metavar="N", type=whole(1), default=50, help="how many genes are the top ones")
     parser.add_argument("-o", "--output", metavar="FILE.csv", required=True, help="file for the table")
 
-# %% ../nbs/09_cli.ipynb #245b15b4
+# %% ../nbs/09_cli.ipynb #9c2fe4e3
 ABOUT = """Global Ground Metric Learning. A sample (patient) is a cloud of points (cells) with one label
 (diagnosis): learn the metric between points under which optimal transport tells the labels apart."""
 
@@ -503,7 +503,7 @@ EXAMPLES = """examples:
 
 "ggml-nb COMMAND -h" explains a command.
 Exit status: 0 done, 2 bad input (one line on stderr), 130 interrupted. Results are written
-when all of them are there, or not at all; a download keeps what came and goes on with the next call."""
+when all of them are there, or not at all; a download keeps what came, and the next call goes on."""
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -65,7 +65,7 @@ def connect(
     except (URLError, HTTPException) as error:
         raise ConnectionError(f"cannot reach {url} ({getattr(error, 'reason', error)})") from None
 
-# %% ../nbs/07a_download.ipynb #3f3cb270
+# %% ../nbs/07a_download.ipynb #fe0712c5
 def get_json(url):
     "What an API answers."
     with connect(url) as answer:
@@ -226,7 +226,7 @@ def file_name(
             f"name must be one of {', '.join(DATASETS)}, the id of a CELLxGENE dataset, or a URL, got {name!r}"
         ) from None
 
-# %% ../nbs/07a_download.ipynb #e456dd07
+# %% ../nbs/07a_download.ipynb #001b149e
 def source(
     name,  # of DATASETS, id of a dataset, or URL
 ) -> str:
