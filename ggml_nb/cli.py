@@ -381,7 +381,7 @@ A broken transfer goes on with the next call; a file that is there is not fetche
     parser.add_argument("--sha256", metavar="HEX", help="checksum that the file must have")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
-# %% ../nbs/09_cli.ipynb #7df6e7c0
+# %% ../nbs/09_cli.ipynb #8fb0ca3f
 def paper_command(args):
     "ggml-nb paper"
     check_output(args.output, folder=True)
@@ -400,8 +400,8 @@ def paper_command(args):
 def add_paper(commands):
     usage = f"{{{','.join(DATASETS)},FILE.h5ad}} -o DIR"
     more = """
-1000 cells of each sample, genes of above-average variance, half of the samples held out; GGML beside
-the Euclidean metric: held-out accuracy of 5 neighbours, and the clusters of the held-out half."""
+At most 1000 cells of each sample, genes of above-average variance, half of the samples held out.
+GGML beside the Euclidean metric: accuracy of 5 neighbours and clusters, both on the held-out half."""
     parser = add_command(commands, paper_command, usage, "run the paper's protocol on one data set", more, TABLES)
     add_data(parser, named=True)
     add_learning(parser)
