@@ -3,6 +3,7 @@
 __version__ = "0.1.0"
 
 from ggml_nb.distributions import Distributions
+from ggml_nb.download import download_cellxgene
 from ggml_nb.evaluation import (
     clustering_scores,
     compare_metrics,

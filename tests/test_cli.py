@@ -5,7 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import anndata
@@ -14,7 +17,9 @@ import pandas as pd
 import pytest
 
 from ggml_nb import GGML, Distributions, make_scrna
-from ggml_nb.cli import euclidean_cells, main
+from ggml_nb.cli import main
+from ggml_nb.download import DATASETS
+from ggml_nb.report import euclidean_cells
 
 COMMAND = [str(Path(sys.executable).with_name("ggml-nb"))]
 KEYS = ["--sample-key", "sample", "--label-key", "label"]
@@ -125,7 +130,97 @@ def test_evaluate(cells, tmp_path, call):
     call("evaluate", cells, *KEYS, "--splits", 2, "--max-epochs", 2, "-o", tmp_path / "out", "-q")
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert {"mean", "std"} == set(report["ggml"]["accuracy"]) and report["splits"] == 2
-    assert len(pd.read_csv(tmp_path / "out" / "splits.csv")) == 4
+    splits, table = (pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("splits", "table"))
+    assert len(splits) == 4 and list(table.method) == ["ggml", "euclidean"]
+    mean = splits.groupby("method").accuracy.mean()
+    assert np.allclose(table.accuracy, mean[table.method]) and report["versions"]["numpy"] == np.__version__
+
+
+@pytest.fixture
+def cellxgene(tmp_path, monkeypatch):
+    "A server that plays CELLxGENE with one file, under the columns of `kidney`; a person gave two samples."
+    entry, folder = DATASETS["kidney"], tmp_path / "site"
+    home = folder / "collections" / entry["collection"]
+    (home / "datasets").mkdir(parents=True)
+    adata = make_scrna(12, 20, 120, n_differential=20, seed=1)
+    adata.obs["donor_id"], adata.obs["disease"] = adata.obs["sample"], adata.obs["label"]
+    adata.obs["person"] = [f"donor {int(name[-2:]) // 2}" for name in adata.obs["sample"]]
+    adata.write_h5ad(folder / "v1.h5ad")
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            site.asked.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *args):
+            pass
+
+    site = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    site.folder, site.asked, site.url = folder, [], f"http://127.0.0.1:{site.server_port}"
+    size = (folder / "v1.h5ad").stat().st_size
+    asset = {"filetype": "H5AD", "url": f"{site.url}/v1.h5ad", "filesize": size}
+    record = json.dumps({"dataset_id": entry["dataset"], "title": "Kidney", "assets": [asset]})
+    (home / "index.html").write_text(f'{{"datasets": [{record}]}}')
+    (home / "datasets" / entry["dataset"]).write_text(record)
+    monkeypatch.setenv("GGML_NB_CELLXGENE", site.url)
+    monkeypatch.setenv("GGML_NB_CACHE", str(tmp_path / "cache"))
+    threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield site
+    site.shutdown()
+    site.server_close()
+
+
+def test_download_prints_the_path_and_asks_once(cellxgene, tmp_path, call):
+    for options, folder in (([], "cache"), (["-o", tmp_path / "here"], "here")):
+        out = call("download", "kidney", *options)
+        path = tmp_path / folder / "kidney.h5ad"
+        assert out.out == f"{path}\n" and path.read_bytes() == (cellxgene.folder / "v1.h5ad").read_bytes()
+        assert "kidney.h5ad" in out.err  # the progress bar
+    n = len(cellxgene.asked)
+    assert call("download", "kidney", "-q").err == "" and len(cellxgene.asked) == n
+    error = call("download", "kidney", "--sha256", "0" * 64, status=2).err
+    assert "is there, but its SHA-256" in error and len(error.splitlines()) == 1
+
+
+def test_paper_on_a_named_set_is_evaluate_with_ten_splits(cellxgene, tmp_path, call):
+    few = ["--max-epochs", 1, "-q"]
+    out = call("paper", "kidney", *few, "-o", tmp_path / "paper").out
+    assert "10 splits, half of 12 samples" in out and "ARI" in out
+    call("evaluate", tmp_path / "cache" / "kidney.h5ad", *KEYS, "--splits", 10, *few, "-o", tmp_path / "same")
+    ours, same = (pd.read_csv(tmp_path / name / "splits.csv").drop(columns="seconds") for name in ("paper", "same"))
+    assert len(ours) == 20 and ours.equals(same)
+    report = json.loads((tmp_path / "paper" / "report.json").read_text())
+    assert report["arguments"]["label_key"] == "disease" and report["arguments"]["n_cells"] == 1000
+    table = pd.read_csv(tmp_path / "paper" / "table.csv").set_index("method")
+    assert {"accuracy", "accuracy_std", "mi", "ari", "vi"} <= set(table.columns)
+    assert table.accuracy["ggml"] == pytest.approx(report["ggml"]["accuracy"]["mean"])
+    asked = len(cellxgene.asked)
+    keys = ["--sample-key", "sample", "--group-key", "person"]
+    call("paper", "kidney", *keys, "--splits", 2, *few, "-o", tmp_path / "donors")
+    assert len(cellxgene.asked) == asked  # it was there
+    groups = json.loads((tmp_path / "donors" / "report.json").read_text())["arguments"]["group_key"]
+    assert groups == "person"
+
+
+def test_paper_on_a_file(cells, tmp_path, call):
+    call("paper", cells, *KEYS, "--splits", 2, "--max-epochs", 1, "-o", tmp_path / "out", "-q")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"splits.csv", "table.csv", "report.json"}
+
+
+def test_an_interrupted_download_says_how_to_go_on(call, monkeypatch):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ggml_nb.cli.download_cellxgene", stop)
+    for args in (["download", "kidney"], ["paper", "kidney", "-o", "out"]):
+        error = call(*args, status=130).err
+        assert error == "ggml-nb: error: interrupted, what came so far is kept: the same command goes on\n"
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "ggml_nb", "-V"], capture_output=True, text=True)
+    assert done.stdout == run("-V").stdout and done.returncode == 0
+    assert subprocess.run([sys.executable, "-m", "ggml_nb", "fly"], capture_output=True).returncode == 2
 
 
 def test_use_rep_and_the_same_seed_twice(cells, tmp_path, call):
@@ -150,9 +245,10 @@ def test_euclidean_cells_are_those_asked_for_or_affordable(cells, tmp_path, call
 def test_help_is_a_page_to_work_from(call, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     page = run("-h").stdout
-    for word in ("fit", "evaluate", "distances", "genes", "demo", "--sample-key"):
+    commands = ("fit", "evaluate", "distances", "genes", "demo", "download", "paper")
+    for word in (*commands, "--sample-key"):
         assert word in page
-    for command in ("fit", "evaluate", "distances", "genes", "demo"):
+    for command in commands:
         page += call(command, "-h").out
     assert max(map(len, page.splitlines())) <= 100
     assert "(default: None)" not in page and "(default: 0.0)" in page and "report.json" in page
@@ -202,11 +298,21 @@ def test_bad_input_is_one_clear_line(args, change, message, tmp_path, call):
         (["distances", "text", *KEYS[:2], "--metric", "text", "-o", "out"], "--metric text is not the metric.npz"),
         (["genes", "--metric", "empty", "-o", "out"], "--metric empty is not the metric.npz"),
         (["genes", "--metric", "nowhere.npz", "-o", "out"], "--metric nowhere.npz does not exist"),
+        (["download", "kidneys"], "name must be one of kidney, breast, myocardial"),
+        (["download", "kidney", "-o", "text"], "-o text is a file; give a folder"),
+        (["paper", "breast", "-o", "out"], "--label-key is needed"),
+        (["paper", "nowhere.h5ad", "-o", "out"], "--sample-key is needed"),
+        (["paper", "nowhere.h5ad", *KEYS, "-o", "out"], "nowhere.h5ad does not exist"),
+        (["paper", "kidney", "--rank", "0", "-o", "out"], "--rank: must be a whole number"),
+        (["paper", "kidney", "--lr", "0", "-o", "out"], "lr must be a finite number above 0"),
+        (["paper", "kidney", "-o", "out"], "cannot reach http://127.0.0.1:9/"),
         (["fly"], "invalid choice: 'fly'"),
     ],
 )
 def test_wrong_files_are_one_clear_line(args, message, tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GGML_NB_CELLXGENE", "http://127.0.0.1:9")  # nobody listens
+    monkeypatch.setenv("GGML_NB_CACHE", str(tmp_path / "cache"))
     Path("text").write_text("no HDF5\n")
     Path("empty").touch()
     Path("folder").mkdir()

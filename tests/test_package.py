@@ -51,6 +51,7 @@ def test_modules_are_what_the_notebooks_export(copy):
     init = (ROOT / "ggml_nb" / "__init__.py").read_text(encoding="utf-8")
     assert (copy / "ggml_nb" / "__init__.py").read_text(encoding="utf-8").strip() in init
     (copy / "ggml_nb" / "__init__.py").write_text(init, encoding="utf-8")
+    shutil.copy(ROOT / "ggml_nb" / "__main__.py", copy / "ggml_nb")  # by hand, too
     same(copy / "ggml_nb", ROOT / "ggml_nb")
 
 
@@ -76,6 +77,7 @@ def test_wheel_works_without_development_tools(copy, tmp_path):
     folder = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
     run(folder / "python", "-m", "pip", "install", "-c", ROOT / "constraints.txt", wheel, cwd=tmp_path)
     assert "usage: ggml-nb" in run(folder / "ggml-nb", "-h", cwd=tmp_path)
+    assert "usage: ggml-nb" in run(folder / "python", "-m", "ggml_nb", "-h", cwd=tmp_path)
     check = "import importlib.util, ggml_nb, sys; sys.exit(importlib.util.find_spec('nbdev') is not None)"
     run(folder / "python", "-c", check, cwd=tmp_path)
     run(folder / "python", "-m", "pip", "check", cwd=tmp_path)

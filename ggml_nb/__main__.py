@@ -1,0 +1,8 @@
+"""`python -m ggml_nb` is `ggml-nb`."""
+
+import sys
+
+from ggml_nb.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
