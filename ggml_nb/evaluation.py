@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'grouped_split', 'split_distributions', 'knn_score', 'clustering_scores', 'held_out_scores',
-           'compare_metrics', 'cross_validate', 'grid_search', 'plot_grid', 'shuffle_labels', 'permutation_test',
-           'class_colors', 'plot_clustermap', 'umap_embedding', 'plot_embedding']
+           'compare_metrics', 'cross_validate', 'grid_search', 'surface', 'plot_grid', 'shuffle_labels',
+           'permutation_test', 'class_colors', 'plot_clustermap', 'umap_embedding', 'plot_embedding']
 
-# %% ../nbs/08_evaluation.ipynb #0bafcc75
+# %% ../nbs/08_evaluation.ipynb #22188d1d
 import time
 import warnings
 
 import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import dendrogram, linkage
+from scipy.interpolate import pchip_interpolate
 from scipy.spatial.distance import squareform
 from scipy.stats import entropy
 from sklearn.base import clone
@@ -171,7 +172,19 @@ def grid_search(
         rows.append({**setting, "accuracy": accuracy.mean(), "std": accuracy.std()})
     return pd.DataFrame(rows)
 
-# %% ../nbs/08_evaluation.ipynb #dd07bc73
+# %% ../nbs/08_evaluation.ipynb #cbc8a479
+def surface(
+    table,  # (rows, columns) measured values, at least 2 x 2
+    fine=20,  # steps between two neighbours
+):  # x, y, values on the fine grid
+    "Monotone cubic (PCHIP) interpolation along both axes: through every value, never above or below its neighbours."
+    if min(table.shape) < 2:
+        raise ValueError(f"smooth=True needs at least two values of each parameter, got a grid of shape {table.shape}")
+    y, x = (np.linspace(0, n - 1, fine * (n - 1) + 1) for n in table.shape)
+    rows = pchip_interpolate(np.arange(len(table)), table, y, axis=0)
+    return x, y, pchip_interpolate(np.arange(table.shape[1]), rows, x, axis=1)
+
+# %% ../nbs/08_evaluation.ipynb #48f4f177
 def plot_grid(
     grid,  # DataFrame of `grid_search`
     x,  # parameter on the horizontal axis
@@ -179,17 +192,22 @@ def plot_grid(
     value="accuracy",
     ax=None,  # matplotlib Axes
     title="",
+    smooth=False,  # a surface that passes through the measured settings, instead of one cell each
 ):  # the Axes
-    "A grid search as an image with its numbers."
+    "A grid search as an image with its numbers, or as a smooth surface."
     import matplotlib.pyplot as plt
 
     ax = ax or plt.gca()
     table = grid.pivot_table(value, y, x)
-    image = ax.imshow(table, cmap="cividis", origin="lower", aspect="auto")
+    if smooth:
+        image = ax.contourf(*surface(table.to_numpy()), levels=15, cmap="cividis")
+        ax.scatter(*np.meshgrid(*map(range, table.shape[::-1])), s=8, color="white", edgecolors="black", linewidths=0.5)
+    else:
+        image = ax.imshow(table, cmap="cividis", origin="lower", aspect="auto")
     ax.set_xticks(range(table.shape[1]), table.columns)
     ax.set_yticks(range(table.shape[0]), table.index)
     ax.set(xlabel=x, ylabel=y, title=title)
-    for (r, c), v in np.ndenumerate(table.to_numpy()):
+    for (r, c), v in np.ndenumerate(table.to_numpy()) if not smooth else ():
         dark = image.norm(v) < 0.5
         ax.text(c, r, f"{v:.2f}", ha="center", va="center", color="white" if dark else "black")
     plt.colorbar(image, ax=ax, label=value)
