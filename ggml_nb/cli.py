@@ -40,7 +40,8 @@ from ggml_nb.evaluation import (
     split_distributions,
     umap_embedding,
 )
-from .scrna import enrich_genes, from_anndata, plot_genes, rank_genes
+from .genes import enrich_genes, plot_genes, rank_genes
+from .scrna import from_anndata
 from .start import feature_moments
 from .synthetic import make_distributions
 from .training import GGML, check_parameters
