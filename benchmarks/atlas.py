@@ -27,7 +27,7 @@ TYPES, DIFFERENTIAL = 10, 200
 
 @njit(cache=True)
 def draw_cells(cumulative, kind, depth, seed):
-    "Multinomial counts of cells given cumulative gene frequencies of each type, log-normalised, as the arrays of a CSR."
+    "Log-normalised multinomial counts of cells, given cumulative gene frequencies of each type: the arrays of a CSR."
     np.random.seed(seed)
     d = cumulative.shape[1]
     indptr = np.zeros(len(kind) + 1, np.int64)
