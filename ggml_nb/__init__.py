@@ -2,6 +2,7 @@
 
 __version__ = "0.1.0"
 
+from ggml_nb.cells import blend_euclidean, cell_relevance, plot_blend, plot_relevance, summarize, summary_error
 from ggml_nb.distributions import Distributions
 from ggml_nb.evaluation import (
     clustering_scores,
@@ -27,6 +28,7 @@ from ggml_nb.genes import (
 )
 from ggml_nb.loss import ggml_loss, regularizer, triplet_loss
 from ggml_nb.mahalanobis import interpolate, low_rank, mahalanobis_cdist, mahalanobis_matrix, plot_ellipse, project
+from ggml_nb.patients import place_patients, plot_placement
 from ggml_nb.scrna import fit_anndata, fitted_distributions, from_anndata, make_scrna, sample_means
 from ggml_nb.synthetic import make_distributions
 from ggml_nb.training import GGML

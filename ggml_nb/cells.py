@@ -120,7 +120,7 @@ def soft_clusters(
         return sparse.csr_array((np.ones(len(Z)), (np.arange(len(Z)), code)))
     return GaussianMixture(m, covariance_type="diag", random_state=seed).fit(Z.astype(np.float64)).predict_proba(Z)
 
-# %% ../nbs/07d_cells.ipynb #5c8125e5
+# %% ../nbs/07d_cells.ipynb #e9c13a80
 def summarize(
     distributions,  # Distributions
     by=10,  # clusters of each sample; or (N,) names of the points, such as cell types
@@ -150,8 +150,8 @@ def summarize(
         weighted = sparse.csr_array(share) * (D.weights[rows][:, None] / mass)
         clouds.append(weighted.T @ D.points[rows])
         masses.append(mass)
-    return Distributions.from_list(clouds, D.labels, weights=np.concatenate(masses), sample_names=D.sample_names,
-                                   class_names=D.class_names, feature_names=D.feature_names, groups=D.groups)  # fmt: skip
+    names = {"sample_names": D.sample_names, "class_names": D.class_names, "feature_names": D.feature_names}
+    return Distributions.from_list(clouds, D.labels, weights=np.concatenate(masses), groups=D.groups, **names)
 
 # %% ../nbs/07d_cells.ipynb #a6989aec
 def summary_error(

@@ -173,7 +173,7 @@ def plot_genes(
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return ax
 
-# %% ../nbs/07b_genes.ipynb #78f979a9
+# %% ../nbs/07b_genes.ipynb #5a81afac
 def plot_ranking(
     ranking,  # DataFrame of `rank_genes` with p_value
     top=10,  # genes named
@@ -194,6 +194,7 @@ def plot_ranking(
         ax.annotate(row.gene, (row.importance, y), xytext=(4, 2), textcoords="offset points", fontsize=7)
     ax.set(xlabel="share of the metric", ylabel="pseudobulk test: $-\\log_{10}\\, p$", title=title)
     ax.margins(x=0.15)
+    ax.locator_params(axis="x", nbins=4)
     return ax
 
 # %% ../nbs/07b_genes.ipynb #352ee600
@@ -212,13 +213,13 @@ def gene_interactions(
     total = max((axes**2).sum(), np.finfo(float).tiny)
     return pd.DataFrame(axes[:, head].T @ axes[:, head] / total, names[head], names[head])
 
-# %% ../nbs/07b_genes.ipynb #f4c522a5
+# %% ../nbs/07b_genes.ipynb #4bc83e1e
 def plot_interactions(
     interactions,  # DataFrame of `gene_interactions`
     ax=None,  # matplotlib Axes
     title="",
 ):  # the Axes
-    "Gene-gene terms as an image: purple pairs add up, orange ones cancel."
+    "Gene-gene terms as an image: orange pairs add up, purple ones cancel."
     import matplotlib.pyplot as plt
     from matplotlib.colors import TwoSlopeNorm
 
