@@ -146,13 +146,13 @@ def place_patients(
     names = np.concatenate([old.sample_names, new.sample_names]).astype(str)
     return Placement(pd.DataFrame(columns, index=names[n:]), pd.DataFrame(D, names, names), labels)
 
-# %% ../nbs/07c_patients.ipynb #6a372dc9
+# %% ../nbs/07c_patients.ipynb #79332df6
 def plot_placement(
     placement,  # of `place_patients`
     ax=None,  # matplotlib Axes
     title="",
 ):  # the Axes
-    "Map of old samples (dots, by class) and new ones (diamonds with their names, by predicted class)."
+    "Map of old samples (dots, by class) and new ones (diamonds, by predicted class; named if far, or few)."
     import matplotlib.pyplot as plt
 
     from ggml_nb.evaluation import class_colors
@@ -166,8 +166,12 @@ def plot_placement(
         ax.scatter(*Z[:n][placement.labels == name].T[::-1], color=color, s=25, label=name)
     guess = [colors[c] for c in placement.table.predicted]
     ax.scatter(*Z[n:].T[::-1], c=guess, s=60, marker="D", edgecolors="black", label="new")
-    for name, (y, x) in zip(placement.table.index, Z[n:]):
-        ax.annotate(name, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=7)
+    far = placement.table[["ratio", "ratio_all"]].max(axis=1) > 1
+    for name, (y, x), named in zip(placement.table.index, Z[n:], far | (len(far) <= 5)):
+        if named:
+            ax.annotate(name, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=7)
     ax.set(xticks=[], yticks=[], title=title)
-    ax.legend(frameon=False, fontsize=8)
+    ax.set_aspect("equal", "datalim")
+    ax.margins(0.12)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
