@@ -86,11 +86,12 @@ def write_atlas(path, n_cells, n_genes, n_patients):
 
 
 def run_child(command):
-    "Seconds, peak resident memory (GiB) and exit status of a child that shows its own progress."
+    "Seconds, CPU seconds, peak resident memory (GiB) and exit status of a child that shows its own progress."
     began = time.perf_counter()
     child = subprocess.Popen(command)
     _, status, usage = os.wait4(child.pid, 0)
-    return time.perf_counter() - began, usage.ru_maxrss / 2**20, os.waitstatus_to_exitcode(status)
+    busy = usage.ru_utime + usage.ru_stime
+    return time.perf_counter() - began, busy, usage.ru_maxrss / 2**20, os.waitstatus_to_exitcode(status)
 
 
 READ = """import sys, ggml_nb
@@ -122,13 +123,15 @@ if __name__ == "__main__":
         f"{args.cells} cells x {args.genes} genes, {args.patients} patients, {nnz / args.cells:.0f} non-zeros a cell "
         f"({nnz / args.cells / args.genes:.1%}), CSR .h5ad of {path.stat().st_size / 2**30:.1f} GiB"
     )
-    table.add(f"{'command':44s}{'seconds':>9s}{'peak GiB':>10s}{'status':>8s}")
+    table.add(f"{'command':44s}{'seconds':>9s}{'CPU s':>9s}{'peak GiB':>10s}{'status':>8s}")
     out = args.folder / "result"
     start = [sys.executable, "-c", "import sys; from ggml_nb.cli import main; sys.exit(main())", "fit"]
     fit = [*start, path, "--sample-key", "sample", "--label-key", "label", "-o", out]
     for name, command in {"from_anndata": [sys.executable, "-c", READ, path], "ggml-nb fit": fit}.items():
-        seconds, peak, status = run_child([*map(str, command)])
-        table.add(f"{name:44s}{seconds:9.0f}{peak:10.2f}{status:8d}")
+        seconds, busy, peak, status = run_child([*map(str, command)])
+        table.add(f"{name:44s}{seconds:9.0f}{busy:9.0f}{peak:10.2f}{status:8d}")
+        if status:
+            sys.exit(f"{name} failed with status {status}")
     report = json.loads((out / "report.json").read_text())
     for step, seconds in report["seconds"].items():
         table.add(f"  {step:42s}{seconds:9.0f}")

@@ -29,8 +29,8 @@ if __name__ == "__main__":
     parser.add_argument("--write", metavar="NAME", help="keep the table as results/NAME.txt")
     args = parser.parse_args()
     table = Table(
-        f"{args.splits} half/half splits, <= {args.points} cells a sample; p-value: {args.permutations} permutations, each "
-        f"on {args.permutation_splits} splits (its own accuracy in brackets)"
+        f"{args.splits} half/half splits, <= {args.points} cells a sample; p-value: {args.permutations} permutations, "
+        f"{args.permutation_splits} splits each (its own accuracy in brackets)"
     )
     columns = ["samples", "donors", "features", "euclidean", "ggml", "p-value", "(ggml)", "chance", "seconds"]
     table.add(f"{'set':22s}" + "".join(f"{c:>10s}" for c in columns))

@@ -173,7 +173,7 @@ def plot_genes(
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return ax
 
-# %% ../nbs/07b_genes.ipynb #5a81afac
+# %% ../nbs/07b_genes.ipynb #518fb62d
 def plot_ranking(
     ranking,  # DataFrame of `rank_genes` with p_value
     top=10,  # genes named
@@ -194,7 +194,8 @@ def plot_ranking(
         ax.annotate(row.gene, (row.importance, y), xytext=(4, 2), textcoords="offset points", fontsize=7)
     ax.set(xlabel="share of the metric", ylabel="pseudobulk test: $-\\log_{10}\\, p$", title=title)
     ax.margins(x=0.15)
-    ax.locator_params(axis="x", nbins=4)
+    ax.locator_params(axis="x", nbins=5)
+    ax.xaxis.set_major_formatter("{x:.1%}")
     return ax
 
 # %% ../nbs/07b_genes.ipynb #352ee600

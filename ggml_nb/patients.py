@@ -62,7 +62,7 @@ def joint_distances(
     both = Distributions(Z, sample, np.zeros(len(old) + len(new), dtype=int), weights)
     return squareform(PairwiseTransport(both, tol=1e-6, n_jobs=n_jobs).solve_embedded(Z))
 
-# %% ../nbs/07c_patients.ipynb #65499b27
+# %% ../nbs/07c_patients.ipynb #0bf752bf
 def isolation(
     D,  # (n + n', n + n') of `joint_distances`
     groups,  # (n,) donors of the old samples
@@ -70,7 +70,8 @@ def isolation(
     "Distance to the nearest old sample over the largest distance of an old sample to the nearest of another donor."
     n = len(groups)
     others = np.where(groups[:, None] == groups[None], np.inf, D[:n, :n])
-    return D[n:, :n].min(axis=1) / others.min(axis=1).max()
+    largest = others.min(axis=1).max()
+    return D[n:, :n].min(axis=1) / (largest if np.isfinite(largest) else np.nan)  # one donor alone is no yardstick
 
 # %% ../nbs/07c_patients.ipynb #0b91a5a3
 def principal_axes(
