@@ -2,6 +2,7 @@
 
 __version__ = "0.1.0"
 
+from ggml_nb.cells import blend_euclidean, cell_relevance, plot_blend, plot_relevance, summarize, summary_error
 from ggml_nb.distributions import Distributions
 from ggml_nb.download import download_cellxgene
 from ggml_nb.evaluation import (
@@ -16,9 +17,20 @@ from ggml_nb.evaluation import (
     plot_grid,
     split_distributions,
 )
+from ggml_nb.genes import (
+    enrich_genes,
+    gene_interactions,
+    gene_stability,
+    plot_genes,
+    plot_interactions,
+    plot_ranking,
+    pseudobulk_test,
+    rank_genes,
+)
 from ggml_nb.loss import ggml_loss, regularizer, triplet_loss
 from ggml_nb.mahalanobis import interpolate, low_rank, mahalanobis_cdist, mahalanobis_matrix, plot_ellipse, project
-from ggml_nb.scrna import enrich_genes, fit_anndata, from_anndata, make_scrna, plot_genes, rank_genes
+from ggml_nb.patients import place_patients, plot_placement
+from ggml_nb.scrna import fit_anndata, fitted_distributions, from_anndata, make_scrna, sample_means
 from ggml_nb.synthetic import make_distributions
 from ggml_nb.training import GGML
 from ggml_nb.transport import OTResult, wasserstein

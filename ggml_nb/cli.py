@@ -29,7 +29,8 @@ from tqdm.auto import tqdm
 from .distributions import Distributions
 from .download import DATASETS, download_cellxgene
 from .report import print_evaluation, print_report, run_evaluation, run_fit
-from .scrna import enrich_genes, from_anndata, rank_genes
+from .genes import enrich_genes, rank_genes
+from .scrna import from_anndata
 from .synthetic import make_distributions
 from .training import GGML, check_parameters
 from .warmstart import pairwise_wasserstein

@@ -29,7 +29,7 @@ from ggml_nb.evaluation import (
     split_distributions,
     umap_embedding,
 )
-from .scrna import plot_genes, rank_genes
+from .genes import plot_genes, rank_genes
 from .start import feature_moments
 from .training import GGML
 from .warmstart import pairwise_wasserstein

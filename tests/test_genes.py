@@ -1,0 +1,122 @@
+"""The ranked list: its columns, its stability, its interactions, gene sets."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import f_oneway, ttest_ind
+
+from ggml_nb import (
+    GGML,
+    enrich_genes,
+    fit_anndata,
+    fitted_distributions,
+    from_anndata,
+    gene_interactions,
+    make_scrna,
+    pseudobulk_test,
+    rank_genes,
+)
+from ggml_nb.genes import donor_half
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    adata = make_scrna(16, 80, 600, n_differential=40, effect=2.5, seed=2)
+    return adata, fit_anndata(adata, "sample", "label", n_cells=60)
+
+
+def test_stable_genes_are_true(fitted):
+    adata, model = fitted
+    D = fitted_distributions(adata)
+    ranking = rank_genes(model, distributions=D, n_refits=10, seed=1)
+    true = adata.var.differential[ranking.gene].to_numpy()
+    stable = (ranking.stability >= 0.8).to_numpy()
+    assert stable.sum() >= 8 and true[stable].mean() >= 0.8
+    assert np.isclose(ranking.stability.sum(), 50)  # fifty places in each refit
+    assert true[stable].mean() > true[~stable].mean() + 0.5
+    pd.testing.assert_frame_equal(ranking, rank_genes(adata, n_refits=10, seed=1), rtol=1e-3)
+    assert not np.array_equal(ranking.stability, rank_genes(adata, n_refits=10, seed=2).stability)
+
+
+def test_direction_and_test_are_those_of_scipy(fitted):
+    adata, model = fitted
+    D, ranking = fitted_distributions(adata), rank_genes(adata).set_index("gene")
+    means = np.stack([np.asarray(D[i].mean(axis=0, dtype=float)).ravel() for i in range(len(D))])
+    ill = D.class_names[D.labels] == "diseased"
+    p = pd.Series(np.nan_to_num(ttest_ind(means[ill], means[~ill]).pvalue, nan=1), D.feature_names)
+    assert np.allclose(p[ranking.index], ranking.p_value, rtol=1e-3)
+    gap = pd.Series(means[ill].mean(axis=0) - means[~ill].mean(axis=0), D.feature_names)[ranking.index]
+    assert np.array_equal(np.where(gap > 0, "diseased", "healthy"), ranking.higher_in)
+    assert np.allclose(abs(gap), ranking.difference, atol=1e-5) and (ranking.fdr >= ranking.p_value).all()
+
+
+def test_samples_of_one_donor_count_once():
+    rng = np.random.default_rng(0)
+    labels, means = np.repeat(["a", "b", "c"], 4), rng.normal(size=(12, 5))
+    want = f_oneway(means[:4], means[4:8], means[8:]).pvalue
+    assert np.allclose(pseudobulk_test(means, labels).p_value, want)
+    twice = pseudobulk_test(np.repeat(means, 3, axis=0), np.repeat(labels, 3), np.repeat(np.arange(12), 3))
+    assert np.allclose(twice.p_value, want)
+    constant = pseudobulk_test(np.ones((12, 1)), labels)
+    assert constant.p_value[0] == 1 and constant.fdr[0] == 1
+
+
+def test_halves_keep_donors_whole_and_classes_present():
+    D = from_anndata(make_scrna(12, 5, 30, n_differential=5), "sample", "label", min_cells=1, gene_filter=None)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        half = donor_half(D, rng)
+        assert len(half) == 6 and np.bincount(D.labels[half]).tolist() == [3, 3]
+    D.groups = np.repeat(np.arange(6), 2)
+    half = donor_half(D, rng)
+    assert all(np.isin(np.flatnonzero(D.groups == g), half).all() for g in D.groups[half])
+
+
+@pytest.mark.parametrize("top", [1, 7, 50])
+def test_interactions_are_entries_of_the_matrix(top):
+    rng = np.random.default_rng(top)
+    W, scale = rng.normal(size=(3, 40)), rng.uniform(1, 9, 40)
+    M = scale[:, None] * (W.T @ W) * scale
+    table = gene_interactions(W, range(40), scale, top=top)
+    want = pd.DataFrame(M / np.trace(M)).loc[table.index, table.columns]
+    assert table.shape == (min(top, 40),) * 2 and np.allclose(table, want)
+
+
+def test_interactions_need_no_square_matrix():
+    "d x d would be 80 GB."
+    table = gene_interactions(np.random.default_rng(0).normal(size=(2, 100_000)), top=5)
+    assert table.shape == (5, 5)
+
+
+def test_gene_sets_agree_with_gseapy(fitted):
+    gseapy = pytest.importorskip("gseapy")
+    ranking = rank_genes(fitted[1])
+    rng = np.random.default_rng(0)
+    sets = {f"set {i}": list(rng.choice(ranking.gene, 30, replace=False)) for i in range(5)}
+    sets["head"] = list(ranking.gene[:20])
+    ours = enrich_genes(ranking, sets, top=30).set_index("gene_set")
+    result = gseapy.enrich(list(ranking.gene[:30]), sets, background=list(ranking.gene), outdir=None).results
+    result = result.set_index("Term")
+    assert np.allclose(result["P-value"].astype(float), ours.p_value[result.index])
+    assert ours.index[0] == "head"
+
+
+@pytest.mark.parametrize("top", [0, -3, 2.5, "10", None, True])
+def test_top_is_a_positive_whole_number(fitted, top):
+    for call in (enrich_genes, rank_genes, gene_interactions):
+        first = (rank_genes(fitted[1]), {"a": ["gene 0001"]}) if call is enrich_genes else (fitted[1],)
+        with pytest.raises(ValueError, match="top must be a whole number"):
+            call(*first, top=top)
+
+
+def test_what_is_missing_is_said(fitted):
+    adata, model = fitted
+    with pytest.raises(KeyError, match="run fit_anndata first"):
+        rank_genes(make_scrna(4, 5, 30, n_differential=5))
+    with pytest.raises(ValueError, match="n_refits needs"):
+        rank_genes(model, n_refits=3)
+    with pytest.raises(ValueError, match="features of the metric"):
+        rank_genes(model, distributions=from_anndata(adata, "sample", "label", gene_filter=None))
+    with pytest.raises(ValueError, match="n_refits needs"):
+        rank_genes(model.components_, n_refits=3)
+    assert "p_value" not in rank_genes(GGML(random_state=0).fit(fitted_distributions(adata)))

@@ -1,0 +1,156 @@
+"""New patients, relevant cells, blended metrics, summaries of clouds."""
+
+import warnings
+
+import anndata
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.spatial.distance import pdist
+
+from ggml_nb import (
+    Distributions,
+    blend_euclidean,
+    cell_relevance,
+    fit_anndata,
+    fitted_distributions,
+    from_anndata,
+    make_distributions,
+    make_scrna,
+    pairwise_wasserstein,
+    place_patients,
+    plot_blend,
+    plot_placement,
+    plot_relevance,
+    project,
+    summarize,
+    summary_error,
+)
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    adata = make_scrna(16, 60, 300, n_differential=30, effect=2.5, seed=3)
+    new = adata.obs["sample"].isin([f"patient {p:02d}" for p in (0, 1, 14, 15)]).to_numpy()
+    known, arrived = adata[~new].copy(), adata[new].copy()
+    return known, arrived, fit_anndata(known, "sample", "label")
+
+
+def test_new_patients_are_placed(cohort, tmp_path):
+    known, arrived, model = cohort
+    placed = place_patients(known, arrived)
+    truth = arrived.obs.groupby("sample", observed=True).label.first().astype(str)
+    assert (placed.table.predicted == truth[placed.table.index]).all() and (placed.table.ratio_all < 1.2).all()
+    D, old = placed.distances.to_numpy(), fitted_distributions(known)
+    new = from_anndata(arrived, "sample", "label", gene_filter=old.feature_names)
+    want = pairwise_wasserstein(new, model.components_)
+    assert np.allclose(D[12:, 12:], want, rtol=1e-4) and np.allclose(D[:12, :12], model.pairwise(old), rtol=1e-4)
+    arrived.write_h5ad(tmp_path / "new.h5ad")
+    for again in (place_patients(known, tmp_path / "new.h5ad"), place_patients(model, new, old=old)):
+        assert np.allclose(again.table.distance, placed.table.distance, rtol=1e-5)
+    assert plot_placement(placed).collections
+
+
+def test_missing_genes_are_reported_and_left_out_on_both_sides(cohort):
+    known, arrived, model = cohort
+    names = fitted_distributions(known).feature_names
+    lacking = arrived[:, ~arrived.var_names.isin(names[:5])].copy()
+    with pytest.warns(UserWarning, match=rf"new lacks 5 of {len(names)} genes of the metric"):
+        placed = place_patients(known, lacking)
+    without = known.copy()
+    without.X = known.X.multiply(~known.var_names.isin(names[:5])).tocsr()
+    silent = arrived.copy()
+    silent.X = arrived.X.multiply(~arrived.var_names.isin(names[:5])).tocsr()
+    assert np.allclose(placed.table.distance, place_patients(without, silent).table.distance, rtol=1e-5)
+
+
+def test_new_patients_are_checked(cohort):
+    known, arrived, model = cohort
+    other = arrived.copy()
+    other.var_names = "ENSG" + other.var_names
+    with pytest.raises(ValueError, match="new has none of the"):
+        place_patients(known, other)
+    with pytest.raises(ValueError, match="old is missing"):
+        place_patients(model, arrived, "sample")
+    with pytest.raises(KeyError, match="not a column"):
+        place_patients(known, arrived, "patient")
+
+
+def test_only_changed_cells_are_relevant(cohort):
+    known = cohort[0]
+    D = fitted_distributions(known)
+    table = cell_relevance(D, n_splits=4, k=30)
+    kind = known.obs.cell_type.to_numpy()  # all cells were used, so rows agree
+    ill = (table.label == "diseased").to_numpy()
+    accuracy = table.accuracy.to_numpy()
+    assert np.nanmean(accuracy[ill & (kind == "type 0")]) > np.nanmean(accuracy[ill & (kind != "type 0")]) + 0.2
+    assert ((table.accuracy >= 0) & (table.accuracy <= 1) | table.accuracy.isna()).all()
+    assert table.relevant.equals(table.accuracy >= 0.9)
+    assert plot_relevance(project(D.points, cohort[2].components_)[:, :2], table).collections
+
+
+def test_a_cell_is_not_judged_by_its_own_donor():
+    "Clouds far apart whose labels mean nothing: with cells of its own patient each cell would be right."
+    rng = np.random.default_rng(0)
+    clouds = [rng.normal(20 * rng.normal(size=3), 1, (20, 3)) for _ in range(12)]
+    D = Distributions.from_list(clouds, np.tile([0, 1], 6))
+    with warnings.catch_warnings(action="ignore"):
+        assert cell_relevance(D, n_splits=6, k=10).accuracy.mean() < 0.8
+
+
+def test_blend_is_the_weighted_mean_of_both(cohort):
+    D, W = fitted_distributions(cohort[0]), cohort[2].components_
+    ends = [pdist(project(D.points, blend_euclidean(D.points, W, w))) ** 2 for w in (0, 1)]
+    assert np.allclose([e.mean() for e in ends], 1, rtol=0.01)
+    half = pdist(project(D.points, blend_euclidean(D.points, W, 0.5))) ** 2
+    assert np.allclose(half, (ends[0] + ends[1]) / 2)
+    assert plot_blend(D.points[:100], W, D.labels[D.sample[:100]]).collections
+    with pytest.raises(ValueError, match="nothing to blend"):
+        blend_euclidean(D.points, 0 * W)
+
+
+@pytest.mark.parametrize("method", ["kmeans", "gmm"])
+@pytest.mark.parametrize("dense", [True, False])
+def test_summaries_keep_mass_and_mean(cohort, method, dense):
+    D = fitted_distributions(cohort[0])
+    if dense:
+        D = Distributions(D.points.toarray(), D.sample, D.labels, sample_names=D.sample_names)
+    small = summarize(D, 6, method)
+    assert sparse.issparse(small.points) != dense and np.bincount(small.sample).max() <= 6
+    for i in range(len(D)):
+        mean = small.weights[small.rows(i)] @ small[i]
+        assert np.allclose(mean, np.asarray(D[i].mean(axis=0)).ravel(), atol=1e-5)
+    assert np.array_equal(small.labels, D.labels) and np.array_equal(small.sample_names, D.sample_names)
+
+
+def test_more_clusters_less_error():
+    D = make_distributions(n_points=10, n_per_class=2, noise_scale=1)
+    with warnings.catch_warnings(action="ignore"):  # scikit-learn's, on points that coincide
+        one, some, every = (summary_error(D, summarize(D, m)) for m in (1, 15, 30))
+    assert one["median"] > 2 * some["median"] > every["median"] and every["max"] < 1e-4
+    assert every["spearman"] > 0.999 and one["max"] > some["max"]
+
+
+def test_named_summaries_are_means_of_the_names(cohort):
+    known = cohort[0]
+    D, kind = fitted_distributions(known), known.obs.cell_type.to_numpy()
+    small = summarize(D, kind)
+    rows = D.rows(0)
+    sizes = np.unique(kind[rows], return_counts=True)[1]
+    assert np.allclose(small.weights[small.rows(0)], sizes / sizes.sum())
+    first = D.points[rows[kind[rows] == kind[rows].min()]].mean(axis=0)
+    assert np.allclose(small[0].toarray()[0], first, atol=1e-6)
+    for by, match in ((kind[:5], "must name each"), (0, "whole number"), (2.5, "whole number"), ("x", "whole number")):
+        with pytest.raises(ValueError, match=match):
+            summarize(D, by)
+    with pytest.raises(ValueError, match="method must be"):
+        summarize(D, 3, "dbscan")
+
+
+def test_placing_works_on_a_representation(cohort):
+    known, arrived = cohort[0].copy(), cohort[1].copy()
+    for adata in (known, arrived):
+        adata.obsm["X_few"] = adata.X[:, :10].toarray()
+    fit_anndata(known, "sample", "label", use_rep="X_few")
+    placed = place_patients(known, arrived)
+    assert len(placed.table) == 4 and isinstance(known, anndata.AnnData)

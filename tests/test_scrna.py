@@ -1,0 +1,263 @@
+"""Reading an AnnData from everywhere, and writing the result into it."""
+
+import json
+import warnings
+
+import anndata
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from ggml_nb import GGML, fit_anndata, fitted_distributions, from_anndata, make_scrna, rank_genes
+from ggml_nb.scrna import read_rows
+
+KEYS = {"sample_key": "sample", "label_key": "label"}
+
+
+@pytest.fixture(scope="module")
+def cells():
+    adata = make_scrna(6, 30, 120, n_differential=20, seed=0)
+    adata.layers["twice"] = adata.X * 2
+    adata.layers["dense"] = adata.X.toarray()
+    adata.obsm["X_some"] = adata.X[:, :5].toarray()
+    adata.raw = adata[:, :80].copy()
+    adata.obs["sample"] = adata.obs["sample"].cat.rename_categories(lambda name: name.replace("patient", "p"))
+    return adata[np.random.default_rng(0).permutation(adata.n_obs)].copy()
+
+
+def sources(adata, folder):
+    "The same table in memory, backed, lazy, as a file and as a zarr folder."
+    adata.write_h5ad(folder / "cells.h5ad")
+    adata.write_zarr(folder / "cells.zarr")
+    lazy = adata.copy()
+    lazy.X = da.from_array(adata.X.toarray(), chunks=(50, -1)).map_blocks(sparse.csr_matrix)
+    dense = adata.copy()
+    dense.X = da.from_array(adata.X.toarray(), chunks=(50, 60))
+    return {
+        "memory": adata,
+        "backed": anndata.read_h5ad(folder / "cells.h5ad", backed="r"),
+        "lazy": lazy,
+        "lazy, dense": dense,
+        "h5ad": folder / "cells.h5ad",
+        "zarr": str(folder / "cells.zarr"),
+    }
+
+
+def same(a, b):
+    dense = [x.points.toarray() if sparse.issparse(x.points) else x.points for x in (a, b)]
+    assert np.array_equal(*dense)
+    for name in ("sample", "labels", "weights", "sample_names", "class_names", "feature_names"):
+        assert np.array_equal(getattr(a, name), getattr(b, name)), name
+
+
+@pytest.mark.parametrize("how", [{}, {"layer": "twice"}, {"layer": "dense"}, {"layer": "raw"}, {"use_rep": "X_some"}])
+def test_every_source_gives_the_same_clouds(cells, tmp_path, how):
+    want = from_anndata(cells, **KEYS, n_cells=20, seed=3, **how)
+    assert want.points.shape[0] == 120
+    for name, source in sources(cells, tmp_path).items():
+        got = from_anndata(source, **KEYS, n_cells=20, seed=3, **how)
+        same(got, want)
+        assert sparse.issparse(got.points) == sparse.issparse(want.points) or name == "lazy, dense"
+    other = from_anndata(cells, **KEYS, n_cells=20, seed=4, gene_filter=None)
+    assert not np.array_equal(
+        other.points.sum(), from_anndata(cells, **KEYS, n_cells=20, gene_filter=None).points.sum()
+    )
+
+
+def test_the_layer_is_the_one_asked_for(cells):
+    plain, twice, raw = (from_anndata(cells, **KEYS, layer=x, gene_filter=None) for x in (None, "twice", "raw"))
+    assert abs(twice.points - 2 * plain.points).max() == 0
+    assert abs(raw.points - plain.points[:, :80]).max() == 0
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
+def test_blocks_of_rows_are_the_rows(cells, tmp_path, kind):
+    adata = anndata.AnnData(kind(cells.X.toarray()))
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    rows = np.array([0, 3, 4, 77, 150, 179])
+    for entries in (1, 500, 10**6):
+        got = read_rows(backed.X, rows, entries=entries)
+        assert np.array_equal(got.toarray() if sparse.issparse(got) else got, cells.X[rows].toarray())
+
+
+def test_only_the_drawn_rows_are_read(cells, tmp_path, monkeypatch):
+    "A file of 180 cells, of which 6 are drawn, is never read in one piece."
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    largest = []
+
+    def spy(matrix, rows, verbose=0):
+        part = read_rows(matrix, rows, verbose, entries=10 * 120)
+        largest.append(part.shape[0])
+        return part
+
+    monkeypatch.setattr("ggml_nb.scrna.read_rows", spy)
+    D = from_anndata(tmp_path / "cells.h5ad", **KEYS, n_cells=1, gene_filter=None)
+    assert largest == [6] and D.points.shape[0] == 6
+
+
+def test_small_samples_are_kept_and_named(cells):
+    few = cells[np.r_[np.flatnonzero(cells.obs["sample"] != "p 03"), np.flatnonzero(cells.obs["sample"] == "p 03")[:4]]]
+    with pytest.warns(UserWarning, match=r"fewer than min_cells=20 cells in p 03 \(4\)"):
+        D = from_anndata(few.copy(), **KEYS)
+    assert np.diff(D.offsets).min() == 4 and len(D) == 6
+    with warnings.catch_warnings(action="error"):
+        from_anndata(few.copy(), **KEYS, min_cells=4)
+
+
+def spoil(cells, change):
+    adata = cells.copy()
+    change(adata)
+    return adata
+
+
+def set_label(value):
+    def change(adata):
+        adata.obs["label"] = adata.obs["label"].astype(object)
+        adata.obs.iloc[0, list(adata.obs).index("label")] = value
+
+    return change
+
+
+BROKEN = {
+    "several values": set_label("third"),
+    "missing for 1 cells": set_label(np.nan),
+    "var names must be unique": lambda a: setattr(a, "var_names", ["x"] * a.n_vars),
+    "obs names must be unique": lambda a: setattr(a, "obs_names", ["x"] * a.n_obs),
+    "NaN": lambda a: a.X.data.__setitem__(0, np.nan),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+@pytest.mark.filterwarnings("ignore:.*names are not unique")
+def test_broken_tables_get_one_clear_error(cells, tmp_path, message):
+    bad = spoil(cells, BROKEN[message])
+    with pytest.raises(ValueError, match=message):
+        from_anndata(bad, **KEYS)
+    bad.obs = bad.obs.astype({"label": str}) if message != "missing for 1 cells" else bad.obs
+    bad.write_h5ad(tmp_path / "bad.h5ad")
+    with pytest.raises(ValueError, match=message):
+        from_anndata(tmp_path / "bad.h5ad", **KEYS)
+
+
+def test_arguments_are_checked(cells, tmp_path):
+    for error, match, wrong in (
+        (KeyError, "label_key='nope' is not a column", {"label_key": "nope"}),
+        (KeyError, "layer='nope' is not there", {"layer": "nope"}),
+        (KeyError, "use_rep='nope' is not there", {"use_rep": "nope"}),
+        (ValueError, "gene_filter must be", {"gene_filter": "best"}),
+        (KeyError, "BRCA1 not among", {"gene_filter": ["BRCA1", "gene 0001"]}),
+        (ValueError, "n_cells must be", {"n_cells": 0}),
+    ):
+        with pytest.raises(error, match=match):
+            from_anndata(cells, **{**KEYS, **wrong})
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        from_anndata(tmp_path / "no.h5ad", **KEYS)
+    (tmp_path / "text.h5ad").write_text("hello")
+    with pytest.raises(ValueError, match="not an AnnData file"):
+        from_anndata(tmp_path / "text.h5ad", **KEYS)
+
+
+def test_unused_categories_are_ignored_with_a_word(cells):
+    adata = cells.copy()
+    adata.obs["sample"] = adata.obs["sample"].cat.add_categories("ghost")
+    with pytest.warns(UserWarning, match="no cell belongs to ghost"):
+        same(from_anndata(adata, **KEYS), from_anndata(cells, **KEYS))
+
+
+def test_raw_counts_are_noticed(cells):
+    adata = cells.copy()
+    adata.X = np.round(np.expm1(adata.X.toarray()))
+    with pytest.warns(UserWarning, match="raw counts"):
+        from_anndata(adata, **KEYS)
+
+
+def test_gene_filters(cells):
+    everything = from_anndata(cells, **KEYS, gene_filter=None)
+    variance = from_anndata(cells, **KEYS)
+    spread = everything.points.toarray().astype(float).var(axis=0)
+    assert np.array_equal(variance.feature_names, cells.var_names[spread > spread.mean()])
+    named = from_anndata(cells, **KEYS, gene_filter=["gene 0007", "gene 0003"])
+    assert list(named.feature_names) == ["gene 0007", "gene 0003"]
+    assert abs(named.points - everything.points[:, [7, 3]]).max() == 0
+
+
+def test_scanpys_gene_filter(cells):
+    sc = pytest.importorskip("scanpy")
+    D = from_anndata(cells, **KEYS, gene_filter="hvg")
+    want = sc.pp.highly_variable_genes(cells, inplace=False).highly_variable
+    assert np.array_equal(D.feature_names, cells.var_names[want]) and 0 < D.d < cells.n_vars
+
+
+def equal(a, b):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            equal(a[key], b[key])
+    else:
+        assert np.array_equal(a, b)
+
+
+def test_the_result_survives_h5ad_and_zarr(cells, tmp_path):
+    adata = cells.copy()
+    adata.obs["donor"] = adata.obs["sample"].astype(str)
+    model = fit_anndata(adata, **KEYS, n_cells=25, group_key="donor", rank=3)
+    assert adata.obsm["X_ggml"].shape == (180, 3) and adata.varm["W_ggml"].shape == (120, 3)
+    assert np.allclose(adata.X @ adata.varm["W_ggml"], adata.obsm["X_ggml"], atol=1e-4)
+    record = adata.uns["ggml"]
+    assert {"params", "data", "history", "distances", "samples", "labels", "means", "versions"} <= set(record)
+    assert np.allclose(record["distances"], model.pairwise(fitted_distributions(adata)))
+    assert json.loads(record["params"])["rank"] == 3 and len(record["samples"]) == 6
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    adata.write_zarr(tmp_path / "a.zarr")
+    for again in (anndata.read_h5ad(tmp_path / "a.h5ad"), anndata.read_zarr(tmp_path / "a.zarr")):
+        assert np.array_equal(again.obsm["X_ggml"], adata.obsm["X_ggml"])
+        assert np.array_equal(again.varm["W_ggml"], adata.varm["W_ggml"])
+        equal(record, again.uns["ggml"])
+        pd.testing.assert_frame_equal(rank_genes(again), rank_genes(adata))
+        same(fitted_distributions(again), fitted_distributions(adata))
+
+
+def test_every_source_can_be_fitted(cells, tmp_path):
+    want = cells.copy()
+    fit_anndata(want, **KEYS)
+    for name, source in sources(cells, tmp_path).items():
+        if name in ("h5ad", "zarr"):
+            with pytest.raises(TypeError, match="must be an AnnData"):
+                fit_anndata(source, **KEYS)
+        elif name != "memory":
+            fit_anndata(source, **KEYS)
+            assert np.allclose(source.obsm["X_ggml"], want.obsm["X_ggml"], atol=1e-5)
+            assert np.allclose(source.uns["ggml"]["distances"], want.uns["ggml"]["distances"], atol=1e-6)
+
+
+def test_raw_is_fitted_and_the_weights_follow_the_names_of_var(cells):
+    adata = cells.copy()
+    fit_anndata(adata, **KEYS, layer="raw")
+    assert adata.varm["W_ggml"].shape[0] == 120 and not adata.varm["W_ggml"][80:].any()
+    assert np.allclose(adata.X @ adata.varm["W_ggml"], adata.obsm["X_ggml"], atol=1e-4)
+
+
+def test_scanpy_works_on_the_result(cells):
+    sc = pytest.importorskip("scanpy")
+    adata = cells.copy()
+    fit_anndata(adata, **KEYS)
+    ax = sc.pl.embedding(adata, "X_ggml", color="label", show=False)
+    assert ax.collections
+    sc.pp.neighbors(adata, use_rep="X_ggml", n_neighbors=10)
+    assert adata.obsp["connectivities"].shape == (180, 180)
+    sc.tl.umap(adata, maxiter=5)
+
+
+def test_real_files_are_read_alike(data_dir, tmp_path):
+    path = data_dir / "gbm_panobinostat.h5ad"
+    adata = anndata.read_h5ad(path)
+    adata.write_zarr(tmp_path / "x.zarr")
+    how = {**KEYS, "group_key": "donor", "n_cells": 100, "seed": 1}
+    want = from_anndata(adata, **how)
+    for source in (path, anndata.read_h5ad(path, backed="r"), tmp_path / "x.zarr"):
+        same(from_anndata(source, **how), want)
+    W = [GGML(random_state=0).fit(from_anndata(x, **how)).components_ for x in (path, tmp_path / "x.zarr")]
+    assert np.array_equal(*W)
