@@ -2,10 +2,10 @@
 
 __version__ = "0.1.0"
 
+from ggml_nb.comparison import compare_metrics, confidence_interval
 from ggml_nb.distributions import Distributions
 from ggml_nb.evaluation import (
     clustering_scores,
-    compare_metrics,
     cross_validate,
     grid_search,
     knn_score,

@@ -11,7 +11,7 @@ __all__ = ['METHODS', 'LEARNING', 'FILES', 'ABOUT', 'EXAMPLES', 'timed', 'euclid
            'add_demo', 'evaluate_command', 'add_evaluate', 'match_features', 'read_metric', 'distances_command',
            'add_distances', 'genes_command', 'add_genes', 'make_parser', 'say', 'show_warning', 'explain', 'main']
 
-# %% ../nbs/09_cli.ipynb #f40a25a7
+# %% ../nbs/09_cli.ipynb #b6f3b486
 import argparse
 import json
 import os
@@ -31,9 +31,9 @@ import pandas as pd
 from scipy import sparse
 from tqdm.auto import tqdm
 
+from .comparison import SCORES, compare_metrics
 from .distributions import Distributions
 from ggml_nb.evaluation import (
-    compare_metrics,
     held_out_scores,
     plot_clustermap,
     plot_embedding,
@@ -642,7 +642,7 @@ def add_demo(commands):
     add_learning(parser)
     add_running(parser, "folder for the results", "demo-report")
 
-# %% ../nbs/09_cli.ipynb #c56845da
+# %% ../nbs/09_cli.ipynb #d52ce681
 def evaluate_command(args):
     "ggml-nb evaluate"
     check_output(args.output, folder=True)
@@ -658,7 +658,7 @@ def evaluate_command(args):
             ]
         )
         table.to_csv(folder / "splits.csv", index=False)
-        figures = table.drop(columns="split").groupby("method", sort=False).agg(["mean", "std"])
+        figures = table.groupby("method", sort=False)[list(SCORES)].agg(["mean", "std"])
         report = {"splits": args.splits, "euclidean_cells": n_euclidean, "arguments": arguments_of(args)}
         for method, row in figures.iterrows():
             report[method] = {name: row[name].to_dict() for name in figures.columns.levels[0]}
