@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export MPLBACKEND ?= Agg
 
-.PHONY: help demo test docs notebooks lab dist clean
+.PHONY: help demo test docs notebooks paper lab dist clean
 .DELETE_ON_ERROR:
 
 help:  ## list these targets
@@ -23,6 +23,10 @@ notebooks: .venv/stamp-dev  ## run every notebook, save its outputs, then remake
 	$(BIN)/python tools/run_notebooks.py
 	$(BIN)/python tools/make_readme.py
 
+paper: .venv/stamp-paper  ## tables and figures of the paper, made again from an empty cache
+	rm -rf nbs/paper/.cache
+	$(BIN)/python tools/run_notebooks.py nbs/paper/*.ipynb
+
 lab: .venv/stamp-lab  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=nbs
 
@@ -30,13 +34,14 @@ dist: .venv/stamp-dev  ## wheel and source archive in dist/
 	$(BIN)/python -m build
 
 clean:  ## remove .venv and all that the other targets made, but what git tracks
-	rm -rf .venv _site _proc demo-report build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv _site _proc demo-report nbs/paper/.cache build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp says that .venv holds a set of packages; it is written after pip succeeded, and is older than a changed pin.
 .venv/stamp-run:  extras :=
 .venv/stamp-dev:  extras := [dev]
 .venv/stamp-docs: extras := [dev,docs]
+.venv/stamp-paper: extras := [dev,baselines,scrna]
 .venv/stamp-lab:  extras := [dev]
 .venv/stamp-lab:  also := jupyterlab
 .venv/stamp-%: constraints.txt settings.ini setup.py pyproject.toml

@@ -3,11 +3,11 @@
 __version__ = "0.1.0"
 
 from ggml_nb.cells import blend_euclidean, cell_relevance, plot_blend, plot_relevance, summarize, summary_error
+from ggml_nb.comparison import compare_metrics, confidence_interval
 from ggml_nb.distributions import Distributions
 from ggml_nb.download import download_cellxgene
 from ggml_nb.evaluation import (
     clustering_scores,
-    compare_metrics,
     cross_validate,
     grid_search,
     knn_score,

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'grouped_split', 'split_distributions', 'knn_score', 'clustering_scores', 'held_out_scores',
-           'compare_metrics', 'cross_validate', 'grid_search', 'surface', 'plot_grid', 'shuffle_labels',
-           'permutation_test', 'class_colors', 'plot_clustermap', 'umap_embedding', 'plot_embedding']
+           'cross_validate', 'grid_search', 'surface', 'plot_grid', 'shuffle_labels', 'permutation_test',
+           'class_colors', 'plot_clustermap', 'umap_embedding', 'plot_embedding']
 
-# %% ../nbs/08_evaluation.ipynb #22188d1d
+# %% ../nbs/08_evaluation.ipynb #67af16dc
 import time
 import warnings
 
@@ -25,7 +25,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from tqdm.auto import tqdm
 
 from .training import GGML
-from .warmstart import pairwise_wasserstein
 
 # %% ../nbs/08_evaluation.ipynb #58351cbe
 def grouped_split(
@@ -86,15 +85,17 @@ def knn_score(
     vote.fit(D[np.ix_(train, train)], labels[train])
     return float(scoring(labels[test], vote.predict(D[np.ix_(test, train)])))
 
-# %% ../nbs/08_evaluation.ipynb #5c579935
+# %% ../nbs/08_evaluation.ipynb #eba9d17a
 def clustering_scores(
     D,  # (n, n) distances
     labels,  # (n,) classes
     n_clusters=None,  # default the number of classes
+    threshold=None,  # distance at which merging stops, in place of a number of clusters
 ):  # dict: mi (nats), ari, vi (nats)
     "Average-linkage clusters against classes: mutual information, adjusted Rand index, variation of information."
-    n_clusters = n_clusters or len(np.unique(labels))
-    found = AgglomerativeClustering(n_clusters, metric="precomputed", linkage="average").fit_predict(D)
+    n_clusters = None if threshold is not None else n_clusters or len(np.unique(labels))
+    how = {"metric": "precomputed", "linkage": "average", "distance_threshold": threshold}
+    found = AgglomerativeClustering(n_clusters, **how).fit_predict(D)
     mi = mutual_info_score(labels, found)
     sizes = (np.unique(x, return_counts=True)[1] for x in (labels, found))
     vi = max(0.0, sum(entropy(size) for size in sizes) - 2 * mi)
@@ -115,47 +116,26 @@ def held_out_scores(
         **clustering_scores(D[np.ix_(test, test)], labels[test]),
     }
 
-# %% ../nbs/08_evaluation.ipynb #131c1018
-def compare_metrics(
+# %% ../nbs/08_evaluation.ipynb #438dbdda
+def cross_validate(
     distributions,  # Distributions
-    methods=("euclidean", "manhattan", "cosine", "ggml"),  # names, or a dict of names and ground metrics or GGML
+    model=None,  # GGML, default GGML(random_state=seed)
     n_splits=10,
     test_size=0.5,
     k=5,  # neighbours
     seed=0,
-    n_jobs=None,  # threads, None for all cores
+    n_jobs=None,  # threads of the default model, None for all cores
     verbose=0,  # 1 shows a progress bar
-):  # DataFrame, a row a method and split: method, split, seconds, accuracy, balanced_accuracy, mi, ari, vi
-    "Held-out figures of ground metrics on the same splits; learned ones see the training half only."
-    if not isinstance(methods, dict):
-        methods = {m: GGML(random_state=seed, n_jobs=n_jobs) if m == "ggml" else m for m in methods}
+):  # DataFrame, a row a split: split, seconds, accuracy, balanced_accuracy, mi, ari, vi
+    "Held-out figures of one estimator over repeated splits; it learns from the training half only."
+    model = GGML(random_state=seed, n_jobs=n_jobs) if model is None else model
     splits, rows = split_distributions(distributions, n_splits, test_size, seed), []
-    bar = tqdm(total=len(methods) * n_splits, desc="comparing metrics", disable=not verbose)
-    for name, method in methods.items():
-        D = None
-        for s, (train, test) in enumerate(splits):
-            began = time.perf_counter()
-            if not isinstance(method, str):
-                D = clone(method).fit(distributions.subset(train)).pairwise(distributions)
-            elif D is None:  # nothing to learn: the same for every split
-                D = pairwise_wasserstein(distributions, metric=method, n_jobs=n_jobs)
-            if s == 0 or not isinstance(method, str):
-                seconds = time.perf_counter() - began
-            scores = held_out_scores(D, distributions.labels, train, test, k)
-            rows.append({"method": name, "split": s, "seconds": seconds, **scores})
-            bar.update()
-    bar.close()
+    for s, (train, test) in enumerate(tqdm(splits, "splits", disable=not verbose)):
+        began = time.perf_counter()
+        D = clone(model).fit(distributions.subset(train)).pairwise(distributions)
+        seconds = time.perf_counter() - began
+        rows.append({"split": s, "seconds": seconds, **held_out_scores(D, distributions.labels, train, test, k)})
     return pd.DataFrame(rows)
-
-# %% ../nbs/08_evaluation.ipynb #d413530e
-def cross_validate(
-    distributions,  # Distributions
-    model=None,  # GGML, default GGML(random_state=seed)
-    **kwargs,  # for `compare_metrics`
-):  # DataFrame, a row a split
-    "Held-out figures of one estimator over repeated splits."
-    model = GGML(random_state=kwargs.get("seed", 0)) if model is None else model
-    return compare_metrics(distributions, {"ggml": model}, **kwargs).drop(columns="method")
 
 # %% ../nbs/08_evaluation.ipynb #96a952bb
 def grid_search(

@@ -1,0 +1,199 @@
+"The comparison of metrics: budgets, the cache, the point level, and intervals."
+
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+
+from ggml_nb import GGML, Distributions, compare_metrics, confidence_interval, make_distributions, split_distributions
+from ggml_nb.comparison import BASELINES, COLUMNS, METHODS, SCORES, learn_baseline, pivoted_cholesky
+
+BASIC = ["method", "split", *SCORES]  # what callers relied on before there were levels
+
+
+@pytest.fixture(scope="module")
+def clouds():
+    return make_distributions(5, n_per_class=8, n_points=10, noise_scale=3, seed=0)
+
+
+class Endless(torch.nn.Linear):
+    "A layer that sleeps for an hour."
+
+    def forward(self, x):
+        time.sleep(3600)
+
+
+class Hungry(torch.nn.Linear):
+    "A layer that takes 32 MiB, and again, and again."
+
+    def forward(self, x):
+        eaten = []
+        while True:
+            eaten.append(torch.ones(2**23))
+            time.sleep(0.02)
+
+
+def test_columns_and_defaults(clouds):
+    table = compare_metrics(clouds, n_splits=2)
+    assert list(table.columns) == list(COLUMNS) and table.columns[: len(BASIC)].tolist() == BASIC
+    assert table.method.unique().tolist() == ["euclidean", "manhattan", "cosine", "ggml"]
+    assert (table.level == "sample").all() and (table.status == "ok").all()
+    assert table[table.method == "ggml"].accuracy.mean() > 0.8
+
+
+def test_runaways_are_killed_and_the_others_go_on(clouds):
+    methods = {
+        "endless": GGML(metric=Endless(5, 2), random_state=0),
+        "euclidean": "euclidean",
+        "hungry": GGML(metric=Hungry(5, 2), random_state=0),
+    }
+    began = time.monotonic()
+    table = compare_metrics(clouds, methods, n_splits=1, seconds=6, gib=0.5, n_jobs=1)
+    assert table.status.tolist() == ["OOT", "ok", "OOM"]
+    assert table.loc[table.status != "ok", list(SCORES)].isna().all(axis=None)
+    assert time.monotonic() - began < 600
+    plain = compare_metrics(clouds, ["euclidean"], n_splits=1)  # the same figures without a child
+    np.testing.assert_allclose(table.accuracy[1], plain.accuracy[0])
+
+
+def test_a_child_that_fails_says_why(clouds):
+    wrong = {"mine": GGML(metric=torch.nn.Linear(4, 2), random_state=0)}
+    with pytest.raises(RuntimeError, match="'mine' failed"):
+        compare_metrics(clouds, wrong, n_splits=1, seconds=60, n_jobs=1)
+
+
+def test_an_interrupted_run_resumes(clouds, tmp_path):
+    how = {"n_splits": 2, "cache": tmp_path / "cache"}
+    half = compare_metrics(clouds, ["euclidean"], **how)
+    files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    assert len(files) == 2 and all(name.endswith(".json") for name in files)
+    whole = compare_metrics(clouds, ["euclidean", "ggml-start"], **how)
+    pd.testing.assert_frame_equal(whole[:2], half)
+    now = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    assert len(now) == 4 and files.items() <= now.items()
+    other = compare_metrics(clouds.subset(np.arange(20)), ["euclidean"], **how)  # other data: nothing is mixed up
+    assert len(list((tmp_path / "cache").iterdir())) == 6
+    pd.testing.assert_frame_equal(compare_metrics(clouds.subset(np.arange(20)), ["euclidean"], **how), other)
+
+
+def test_a_damaged_cache_file_is_made_anew(clouds, tmp_path):
+    first = compare_metrics(clouds, ["euclidean"], n_splits=1, cache=tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_text('{"row": {"accu')
+    again = compare_metrics(clouds, ["euclidean"], n_splits=1, cache=tmp_path)
+    assert again.accuracy.tolist() == first.accuracy.tolist()
+
+
+def test_a_larger_budget_tries_again(clouds, tmp_path):
+    methods = {"slow": GGML(random_state=0, units="absolute", margin=1e9, max_epochs=100)}
+    how = {"n_splits": 1, "cache": tmp_path, "n_jobs": 1}
+    assert compare_metrics(clouds, methods, seconds=0.1, **how).status.tolist() == ["OOT"]
+    assert compare_metrics(clouds, methods, seconds=300, **how).status.tolist() == ["ok"]
+
+
+@pytest.mark.parametrize("level", ["sample", "point"])
+def test_donors_stay_on_one_side(level):
+    "Donors who are alike in nothing but themselves: chance where they are held out."
+    rng = np.random.default_rng(0)
+    donors = np.repeat(np.arange(12), 4)  # four samples of each, five points a sample
+    points = np.repeat(rng.normal(0, 10, (12, 3))[donors], 5, axis=0) + rng.normal(size=(240, 3))
+    data = Distributions(points, np.repeat(np.arange(48), 5), donors % 2, groups=donors)
+    table = compare_metrics(data, ["euclidean"], level, n_splits=6, k=1)
+    free = Distributions(points, np.repeat(np.arange(48), 5), donors % 2)
+    leaky = compare_metrics(free, ["euclidean"], level, n_splits=6, k=1)
+    assert table.accuracy.mean() < 0.75 and leaky.accuracy.mean() > 0.85
+
+
+def test_point_level_against_scikit_learn(clouds):
+    table = compare_metrics(clouds, ["manhattan"], "point", n_splits=2, k=7)
+    y = clouds.labels[clouds.sample]
+    for s, (train, test) in enumerate(split_distributions(clouds, 2)):
+        inside, outside = np.isin(clouds.sample, train), np.isin(clouds.sample, test)
+        vote = KNeighborsClassifier(7, weights="distance", metric="manhattan")
+        expected = vote.fit(clouds.points[inside], y[inside]).score(clouds.points[outside], y[outside])
+        assert np.isclose(table.accuracy[s], expected)
+
+
+def test_clusters_are_judged_on_the_points_asked_for(clouds):
+    informative = np.tile(np.repeat([True, False, False], 10), len(clouds))
+    how = {"methods": ["ggml-start"], "level": "point", "n_splits": 2, "k": 20}
+    every, some = compare_metrics(clouds, **how), compare_metrics(clouds, clustered=informative, **how)
+    assert every.accuracy.equals(some.accuracy) and some.ari.mean() > 0.3 > every.ari.mean()
+
+
+def test_baselines_find_the_axis_that_tells_the_classes():
+    pytest.importorskip("metric_learn")
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 40)
+    X = rng.normal(size=(120, 4)) + 4 * y[:, None] * (np.arange(4) == 1)
+    for name in BASELINES:
+        W, error = learn_baseline(name, X, y, 1, 0)
+        assert W.shape == (1, 4) and np.abs(W[0]).argmax() == 1, name
+        assert (error > 0) == (name == "itml")
+
+
+@pytest.mark.parametrize("rank", [1, 3, 6])
+def test_pivoted_cholesky_loses_what_it_says(rank):
+    A = np.random.default_rng(rank).standard_normal((6, 6))
+    M = A @ A.T
+    W, error = pivoted_cholesky(M, rank)
+    assert W.shape == (rank, 6) and np.isclose(error, np.linalg.norm(M - W.T @ W) / np.linalg.norm(M))
+    assert np.linalg.eigvalsh(M - W.T @ W).min() > -1e-9 * np.linalg.norm(M)  # a cut never adds
+    assert (error < 1e-12) == (rank == 6)
+
+
+def test_confidence_interval_is_the_corrected_t():
+    scores = [0.8, 0.9, 0.7, 0.8, 0.95]
+    low, high = confidence_interval(scores, test_size=0.5)
+    half = 2.7764451 * np.std(scores, ddof=1) * np.sqrt(1 / 5 + 1)  # t of 4 degrees of freedom at 0.975
+    np.testing.assert_allclose([low, high], [np.mean(scores) - half, np.mean(scores) + half], rtol=1e-6)
+    small, large = (np.diff(confidence_interval(scores, size))[0] for size in (0.1, 0.5))
+    assert small < large
+    for wrong in ([0.5], [0.5, np.nan]):
+        with pytest.raises(ValueError, match="scores"):
+            confidence_interval(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong, match",
+    [
+        ({"methods": ["hamming distance"]}, "hamming distance"),
+        ({"methods": "ggml"}, "methods must be a list"),
+        ({"methods": {"mine": GGML(rank=0)}}, "rank"),
+        ({"level": "cell"}, "level"),
+        ({"seconds": 0}, "budget"),
+        ({"gib": float("nan")}, "budget"),
+        ({"rank": 0}, "rank"),
+        ({"clustered": np.ones(3, dtype=bool)}, "clustered"),
+    ],
+)
+def test_bad_arguments_are_told_before_any_work(clouds, tmp_path, wrong, match):
+    with pytest.raises(ValueError, match=match):
+        compare_metrics(clouds, **{"n_splits": 1, "cache": tmp_path / "none", **wrong})
+    assert not Path(tmp_path / "none").exists()
+
+
+def test_jobs_run_on_dask(clouds):
+    distributed = pytest.importorskip("distributed")
+    plain = compare_metrics(clouds, ["euclidean", "ggml-start"], n_splits=2)
+    with distributed.Client(n_workers=1, threads_per_worker=2, dashboard_address=None), joblib.parallel_config("dask"):
+        there = compare_metrics(clouds, ["euclidean", "ggml-start"], n_splits=2, seconds=120, n_jobs=2)
+    pd.testing.assert_frame_equal(plain.drop(columns="seconds"), there.drop(columns="seconds"))
+
+
+def test_every_name_has_a_metric(clouds):
+    fast = [name for name in METHODS if name not in (*BASELINES, "ggml-paper")]
+    assert (compare_metrics(clouds, fast, n_splits=1).status == "ok").all()
+
+
+def test_a_matrix_is_a_method(clouds):
+    signal = np.eye(1, clouds.d)  # the axis that tells the classes
+    table = compare_metrics(clouds, {"signal": signal}, ("sample", "point"), n_splits=2, k=5)
+    assert table[table.level == "sample"].accuracy.mean() == 1 and table.accuracy.min() > 0.4
+    with pytest.raises(ValueError, match="short"):
+        compare_metrics(clouds, {"short": signal[:, 1:]}, n_splits=1)
