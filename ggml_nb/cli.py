@@ -148,9 +148,9 @@ def add_data(
     )
     data.add_argument(
         "--gene-filter",
-        choices=["variance", "none"],
+        choices=["variance", "hvg", "none"],
         default="variance",
-        help="keep the features of X whose variance is above average (for genes), or all of them (for a few markers)",
+        help="features of X of above-average variance, scanpy's highly variable ones, or all (for a few markers)",
     )
 
 # %% ../nbs/09_cli.ipynb #7ae29959
@@ -262,7 +262,14 @@ def read_distributions(
     with closing(adata.file):
         keys = {"layer": args.layer, "use_rep": args.use_rep, "group_key": getattr(args, "group_key", None)}
         data = from_anndata(
-            adata, args.sample_key, label_key, n_cells=args.n_cells, gene_filter=gene_filter, seed=args.seed, **keys
+            adata,
+            args.sample_key,
+            label_key,
+            n_cells=args.n_cells,
+            gene_filter=gene_filter,
+            seed=args.seed,
+            verbose=not args.quiet,
+            **keys,
         )
         for names in ("sample_names", "feature_names", "class_names"):  # text, which .npz stores without pickle
             setattr(data, names, getattr(data, names).astype(str))
