@@ -19,8 +19,9 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.metrics.pairwise import euclidean_distances
 from tqdm import tqdm
 
-from ggml_nb import GGML, PairwiseTransport, from_anndata, knn_score, pairwise_wasserstein, split_distributions
+from ggml_nb import GGML, from_anndata, knn_score, pairwise_wasserstein, split_distributions
 from ggml_nb.start import spectral_start
+from ggml_nb.warmstart import pair_costs
 
 warnings.simplefilter("ignore")
 
@@ -50,7 +51,7 @@ def fit_ggml_ot(python, limit, train, seed):
 def between(data, W, train, test):
     "OT distances under d_W from the test to the training distributions; the others, which k-NN does not need, are 0."
     pairs, D = np.array([(i, j) for i in test for j in train]), np.zeros((len(data), len(data)))
-    D[tuple(pairs.T)] = PairwiseTransport(data, pairs).solve(W)
+    D[tuple(pairs.T)] = pair_costs(data, pairs, W)
     return D
 
 

@@ -201,15 +201,6 @@ class DaskTransport(PairwiseTransport):
         answers = self._ask({s: (method, weights[at]) for s, at in self.asked.items()})
         return [(s, answers[s][0]) for s in sorted(answers)]
 
-    def bounds_embedded(
-        self,
-        Z,  # (N, k) float64 embedded points
-        which=None,  # indices into pairs, default all
-    ) -> tuple:  # lower (n_pairs,) zeros, upper (n_pairs,) infinite
-        "No pair is skipped: asking the workers costs as much as their answer."
-        n = len(self.pairs) if which is None else len(which)
-        return np.zeros(n), np.full(n, np.inf)
-
     def coupling(
         self,
         weights,  # (n_pairs,) one for each pair of the last solve

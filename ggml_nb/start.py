@@ -141,7 +141,7 @@ def search_basis(
 ):  # (d, q) orthonormal, q at most axes + means
     "Where W is sought when d x d is too large: the directions in which cells vary, and those in which samples differ."
     n, (N, d) = sample.max() + 1, Z.shape
-    if d <= axes:
+    if d <= axes + means:
         return np.eye(d)
     some = Z[np.sort(np.random.default_rng(seed).permutation(N)[:rows])]
     _, S, Vt = randomized_svd(some, min(axes, some.shape[0] - 1, d - 1), n_iter=2, random_state=seed)
@@ -178,6 +178,7 @@ def spectral_start(
     n_jobs=None,  # threads
     seed=0,  # of the draws
     scale=None,  # (d,) of the features, default `feature_scale`
+    tol=1e-2,  # certified relative gap of the plans
 ) -> Start:
     "Couple some pairs once in unit-free space; the directions in which classes differ more than their members do."
     rng, few = np.random.default_rng(seed), distributions.subsample(n_points, seed)
@@ -186,8 +187,9 @@ def spectral_start(
     Q = search_basis(Z, few.sample, seed)
     B = reduce_points(Z, Q.T, n_jobs)
     pairs = partner_pairs(few.labels, few.groups, partners, rng)
-    transport = PairwiseTransport(few, pairs, n_jobs=n_jobs)
-    transport.solve_embedded(B @ np.linalg.svd(B, full_matrices=False)[2][:50].T)
+    transport = PairwiseTransport(few, pairs, tol, n_jobs)
+    q = B.shape[1]
+    transport.solve_embedded(B @ eigh(B.T @ B, subset_by_index=[max(q - 50, 0), q - 1])[1])
     a, b = np.sort(few.labels[pairs], axis=1).T
     key = a * len(few.class_names) + b
     same, diff = (scatter(B, transport, balanced_weights(kind, key)) for kind in (a == b, a != b))

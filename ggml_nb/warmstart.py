@@ -6,7 +6,7 @@
 __all__ = ['UNIT', 'jit', 'LANES', 'simd', 'KEEP', 'MOST', 'BLOCK', 'ROUNDING', 'one_blas_thread', 'State', 'units', 'first_tree',
            'first_state', 'padded', 'distances', 'fold', 'price', 'arc_cost', 'plan_cost', 'hang', 'unhang', 'subtree',
            'grow', 'find_leaving', 'push', 'resize', 'rehang', 'shift', 'pivot', 'simplex', 'improve', 'transport',
-           'solve_pair', 'bounds', 'in_threads', 'PairwiseTransport', 'pairwise_wasserstein']
+           'solve_pair', 'bounds', 'in_threads', 'PairwiseTransport', 'pair_costs', 'pairwise_wasserstein']
 
 # %% ../nbs/02a_warmstart.ipynb #6c998bed
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +16,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from numba import njit
 from scipy import sparse
+from scipy.spatial.distance import squareform
 from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
 
@@ -583,6 +584,26 @@ def grad(
     return pull_back(self.distributions.points, self.grad_embedded(weights))
 
 # %% ../nbs/02a_warmstart.ipynb #8432b54c
+def pair_costs(
+    distributions,  # Distributions
+    pairs,  # (n_pairs, 2) int
+    W=None,  # (k, d) linear map, None for the metric on the points themselves
+    metric="euclidean",  # ground metric where W is None, see `ground_distances`
+    n_jobs=None,  # threads, None for all cores
+    verbose=0,  # 1 shows a progress bar
+) -> np.ndarray:  # (n_pairs,) float64
+    "OT distances of some pairs of distributions under one ground metric, each to 1e-9."
+    if W is not None:
+        return PairwiseTransport(distributions, pairs, 1e-9, n_jobs).solve(W, verbose=verbose)
+
+    def solve(pair):
+        i, j = pair
+        a, b = (distributions.weights[distributions.rows(x)] for x in (i, j))
+        return solve_dense(ground_distances(distributions[i], distributions[j], metric), a, b).cost
+
+    return in_threads(solve, pairs, effective_n_jobs(-1 if n_jobs is None else n_jobs), verbose)
+
+
 def pairwise_wasserstein(
     distributions,  # Distributions
     W=None,  # (k, d) linear map, None for the metric on the points themselves
@@ -590,18 +611,5 @@ def pairwise_wasserstein(
     n_jobs=None,  # threads, None for all cores
     verbose=0,  # 1 shows a progress bar
 ) -> np.ndarray:  # (n, n) float64, symmetric, zero diagonal
-    "All OT distances between distributions under one ground metric, each to 1e-9."
-    n, pairs = len(distributions), all_pairs(len(distributions))
-    if W is not None:
-        cost = PairwiseTransport(distributions, tol=1e-9, n_jobs=n_jobs).solve(W, verbose=verbose)
-    else:
-
-        def solve(pair):
-            i, j = pair
-            a, b = (distributions.weights[distributions.rows(x)] for x in (i, j))
-            return solve_dense(ground_distances(distributions[i], distributions[j], metric), a, b).cost
-
-        cost = in_threads(solve, pairs, effective_n_jobs(-1 if n_jobs is None else n_jobs), verbose)
-    D = np.zeros((n, n))
-    D[pairs[:, 0], pairs[:, 1]] = cost
-    return D + D.T
+    "OT distances of all pairs: `pair_costs` as a square table."
+    return squareform(pair_costs(distributions, all_pairs(len(distributions)), W, metric, n_jobs, verbose))
