@@ -19,9 +19,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.metrics.pairwise import euclidean_distances
 from tqdm import tqdm
 
-from ggml_nb import GGML, from_anndata, knn_score, pairwise_wasserstein, split_distributions
+from ggml_nb import GGML, from_anndata, knn_score, pair_costs, pairwise_wasserstein, split_distributions
 from ggml_nb.start import spectral_start
-from ggml_nb.warmstart import pair_costs
 
 warnings.simplefilter("ignore")
 

@@ -121,6 +121,9 @@ def learn_baseline(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on convergence, and on eigenvalues of small matrices
         W = kinds[name]().fit(X, y).components_
+    if np.abs(np.imag(W)).max() > 1e-6 * np.abs(W).max():
+        raise ValueError("complex axes: the scatter of these points is singular")
+    W = np.real(W)
     return (W, 0.0) if len(W) <= k else pivoted_cholesky(W.T @ W, k)
 
 # %% ../nbs/08a_comparison.ipynb #8753bc70
