@@ -269,6 +269,8 @@ def chosen_genes(
         if (found < 0).any():
             lost = np.asarray(list(gene_filter))[found < 0]
             raise KeyError(f"gene_filter: {some_names(lost)} not among the {len(names)} genes")
+        if len(found) == 0:
+            raise ValueError("gene_filter names no gene: give some, or None for all")
         return found
     if gene_filter == "variance":
         return np.flatnonzero(variable_genes(points))
