@@ -99,6 +99,8 @@ if __name__ == "__main__":
         row, epochs = bench(file, args)
         rows.append(row)
         table.add(f"{file.stem:24s}" + "".join(f"{v:10.3f}" for v in row) + (f"   {epochs} epochs" if epochs else ""))
+        if args.write:  # what came so far, should it be interrupted
+            table.write(args.write)
     table.add(f"{'mean':24s}" + "".join(f"{v:10.3f}" for v in np.mean(rows, axis=0)))
     if args.write:
         table.write(args.write)
