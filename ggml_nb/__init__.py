@@ -19,6 +19,7 @@ from ggml_nb.evaluation import (
 )
 from ggml_nb.genes import (
     enrich_genes,
+    enrich_gprofiler,
     gene_interactions,
     gene_stability,
     plot_genes,

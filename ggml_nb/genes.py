@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['learned_axes', 'shares', 'pseudobulk_test', 'donor_half', 'gene_stability', 'rank_genes', 'check_top', 'plot_genes',
-           'plot_ranking', 'gene_interactions', 'plot_interactions', 'read_gmt', 'enrich_genes']
+           'plot_ranking', 'gene_interactions', 'plot_interactions', 'read_gmt', 'enrich_genes', 'enrich_gprofiler']
 
 # %% ../nbs/07b_genes.ipynb #896d3593
 import json
@@ -266,4 +266,28 @@ def enrich_genes(
         )
     table = pd.DataFrame(rows, columns=["gene_set", "overlap", "size", "p_value", "genes"])
     table.insert(4, "fdr", false_discovery_control(table.p_value))
+    return table.sort_values("p_value", ignore_index=True)
+
+# %% ../nbs/07b_genes.ipynb #6e30d137
+def enrich_gprofiler(
+    ranking,  # DataFrame of `rank_genes`; all its genes are the background
+    top=50,  # genes of the head that are tested
+    organism="hsapiens",  # g:Profiler's name of it
+    url=None,  # of another g:Profiler, an archived one for example
+    **options,  # of `gprofiler.GProfiler.profile`, for example sources=["GO:BP", "REAC"]
+):  # DataFrame, smallest p first: gene_set, source, id, overlap, size, p_value
+    "Over-representation among the top genes, asked of the service g:Profiler; `enrich_genes` needs no network."
+    check_top(top)
+    try:
+        from gprofiler import GProfiler
+    except ImportError:
+        raise ImportError("enrich_gprofiler needs gprofiler-official: pip install 'ggml_nb[scrna]'") from None
+    genes = list(ranking.gene)
+    try:
+        found = GProfiler("ggml_nb", url).profile(genes[:top], organism, background=genes, **options)
+    except (OSError, AssertionError) as error:
+        raise ConnectionError(f"g:Profiler did not answer: {error}; enrich_genes tests a GMT file offline") from None
+    names = {"name": "gene_set", "source": "source", "native": "id", "intersection_size": "overlap",
+             "term_size": "size", "p_value": "p_value"}  # fmt: skip
+    table = pd.DataFrame(found, columns=list(names)).rename(columns=names)
     return table.sort_values("p_value", ignore_index=True)

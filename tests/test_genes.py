@@ -8,6 +8,7 @@ from scipy.stats import f_oneway, ttest_ind
 from ggml_nb import (
     GGML,
     enrich_genes,
+    enrich_gprofiler,
     fit_anndata,
     fitted_distributions,
     from_anndata,
@@ -120,3 +121,66 @@ def test_what_is_missing_is_said(fitted):
     with pytest.raises(ValueError, match="n_refits needs"):
         rank_genes(model.components_, n_refits=3)
     assert "p_value" not in rank_genes(GGML(random_state=0).fit(fitted_distributions(adata)))
+
+
+@pytest.fixture
+def gprofiler():
+    "A server on this machine that answers like g:Profiler, and what it was asked."
+    import json
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    asked = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            rows = [
+                {
+                    "name": "growth",
+                    "source": "GO:BP",
+                    "native": "GO:1",
+                    "intersection_size": 3,
+                    "term_size": 9,
+                    "p_value": 0.04,
+                },
+                {
+                    "name": "repair",
+                    "source": "REAC",
+                    "native": "R:2",
+                    "intersection_size": 4,
+                    "term_size": 5,
+                    "p_value": 0.001,
+                },
+            ]
+            status = 200 if asked[-1]["organism"] == "hsapiens" else 400
+            answer = {
+                "result": rows,
+                "meta": {"query_metadata": {"queries": {"query_1": []}}},
+                "message": "no such organism",
+            }
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+
+
+def test_gprofiler(gprofiler):
+    pytest.importorskip("gprofiler")
+    url, asked = gprofiler
+    ranking = pd.DataFrame({"gene": [f"gene {i}" for i in range(30)], "importance": np.linspace(1, 0, 30)})
+    table = enrich_gprofiler(ranking, top=10, url=url, sources=["GO:BP"])
+    assert table.gene_set.tolist() == ["repair", "growth"] and table.overlap.tolist() == [4, 3]
+    assert asked[0]["query"] == ranking.gene[:10].tolist() and asked[0]["background"] == ranking.gene.tolist()
+    assert asked[0]["domain_scope"] == "custom" and asked[0]["sources"] == ["GO:BP"]
+    with pytest.raises(ConnectionError, match="no such organism"):
+        enrich_gprofiler(ranking, organism="unicorn", url=url)
+    with pytest.raises(ConnectionError, match="enrich_genes tests a GMT file offline"):
+        enrich_gprofiler(ranking, url="http://127.0.0.1:9")
