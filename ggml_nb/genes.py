@@ -237,7 +237,7 @@ def read_gmt(
     path,  # of a GMT file: set name, description, genes, separated by tabs
 ):  # dict of set names and lists of genes
     "Gene sets of a GMT file."
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         rows = [line.rstrip("\r\n").split("\t") for line in file if line.strip()]
     if any(len(row) < 3 for row in rows):
         raise ValueError(f"{path} is not a GMT file: a line needs a name, a description and genes, separated by tabs")
@@ -251,6 +251,10 @@ def enrich_genes(
 ):  # DataFrame, smallest p first: gene_set, overlap, size, p_value, fdr, genes
     "Over-representation of gene sets among the top genes: hypergeometric test, Benjamini-Hochberg over sets."
     sets = gene_sets if isinstance(gene_sets, dict) else read_gmt(gene_sets)
+    if not isinstance(ranking, pd.DataFrame):
+        raise TypeError(
+            f"ranking must be the DataFrame of rank_genes, got {type(ranking).__name__}: call rank_genes first"
+        )
     check_top(top)
     background, head = set(ranking.gene), set(ranking.gene[:top])
     rows = []

@@ -6,7 +6,7 @@
 __all__ = ['CHOICES', 'LEARNED', 'PAPER', 'scale_features', 'with_points', 'training_coordinates', 'input_center', 'make_map',
            'keep_back', 'rough_costs', 'costs_of', 'shrink', 'undecided', 'train_epoch', 'Goal', 'set_goal',
            'held_out_loss', 'make_optimizer', 'make_transport', 'train', 'check_parameters', 'check_distributions',
-           'GGML', 'all_points', 'check_linear']
+           'GGML', 'all_points', 'project_named', 'check_linear']
 
 # %% ../nbs/05_training.ipynb #6cb8b9bb
 import json
@@ -16,7 +16,9 @@ import time
 import warnings
 from typing import NamedTuple
 
+import anndata
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from scipy.spatial.distance import squareform
@@ -490,14 +492,41 @@ def all_points(
     clouds = isinstance(X, (list, tuple)) and len(X) and (sparse.issparse(X[0]) or np.ndim(X[0]) == 2)
     return stack_clouds(X)[0] if clouds else as_points(X)
 
+# %% ../nbs/05_training.ipynb #d59d0229
+def project_named(
+    model,  # GGML, fitted
+    adata,  # AnnData, its X normalised like the data of the fit
+):  # (N, k)
+    "Cells of an AnnData: genes are matched by name, and those that it lacks are left out, with a warning."
+    if not hasattr(model, "components_"):
+        raise ValueError(
+            "metric is a network: give transform the points themselves, all features in the order of the fit"
+        )
+    names, wanted = pd.Index(adata.var_names), np.asarray(model.feature_names_in_)
+    if not names.is_unique:
+        raise ValueError("var names of X must be unique: call adata.var_names_make_unique()")
+    index = names.get_indexer(wanted)
+    known, lost = np.flatnonzero(index >= 0), wanted[index < 0]
+    if not len(known):
+        raise ValueError(
+            f"X has none of the {len(wanted)} features of the fit, such as {wanted[0]!r}: other identifiers?"
+        )
+    if len(lost):
+        message = f"X lacks {len(lost)} of {len(wanted)} features of the fit, such as {lost[0]!r}; they are left out"
+        warnings.warn(message, stacklevel=3)
+    points = as_points(adata.to_memory().X if adata.isbacked else adata.X)
+    return project(points[:, index[known]], model.components_[:, known])
+
 # %% ../nbs/05_training.ipynb #eb718231
 @patch
 def transform(
     self: GGML,
-    X,  # (N, d) points, ndarray or CSR; or a Distributions, for its points
+    X,  # (N, d) points, ndarray or CSR; a Distributions, for its points; or an AnnData, matched by gene names
 ) -> np.ndarray:  # (N, k)
     "Points in the learned space, where the ground metric is Euclidean."
     check_is_fitted(self, "n_iter_")
+    if isinstance(X, anndata.AnnData):
+        return project_named(self, X)
     points = all_points(X)
     if points.shape[1] != self.n_features_in_:
         raise ValueError(f"X has {points.shape[1]} features, but GGML was fitted with {self.n_features_in_}")

@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from ggml_nb import GGML, Distributions, knn_score, make_distributions
+from ggml_nb import GGML, Distributions, from_anndata, knn_score, make_distributions, make_scrna
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +226,20 @@ def test_a_large_mean_hides_no_feature(data):
     shifted = Distributions(data.points + np.float32(1e5), data.sample, data.labels)
     one, two = (GGML(max_epochs=1, random_state=0).fit(X).components_ for X in (data, shifted))
     assert np.abs(one - two).max() < 0.05 * np.abs(one).max()
+
+
+def test_transform_matches_genes_by_name():
+    adata = make_scrna(8, 20, 120, n_differential=10, seed=0)
+    model = GGML(rank=2, random_state=0).fit(from_anndata(adata, "sample", "label"))
+    known = adata[:, model.feature_names_in_]
+    expected = model.transform(known.X)
+    assert np.allclose(model.transform(adata[:, ::-1].copy()), expected, atol=1e-5)  # other order, further genes
+    with pytest.warns(UserWarning, match=f"X lacks 5 of {known.n_vars} features of the fit"):
+        fewer = model.transform(known[:, 5:].copy())
+    W = model.components_.copy()
+    W[:, :5] = 0
+    assert np.allclose(fewer, known.X @ W.T, atol=1e-5)
+    known = known.copy()
+    known.var_names = [f"other {i}" for i in range(known.n_vars)]
+    with pytest.raises(ValueError, match="other identifiers"):
+        model.transform(known)
