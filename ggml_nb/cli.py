@@ -89,8 +89,11 @@ def unfinished(
     path,  # of the results
 ):
     "A folder for the state of a run, `path` with .unfinished behind it, which goes when the run ends well."
-    keep = check_output(path, folder=True) / f"{Path(path).resolve().name}.unfinished"
-    keep.mkdir(exist_ok=True)
+    path = Path(path).resolve()
+    keep = path.with_name(f"{path.name}.unfinished")
+    check_output(keep, folder=True)
+    made = [folder for folder in (keep, *keep.parents) if not folder.exists()]
+    keep.mkdir(parents=True, exist_ok=True)
     try:
         yield keep
         shutil.rmtree(keep)
@@ -99,8 +102,9 @@ def unfinished(
             raise KeyboardInterrupt(f"what is done is kept in {keep}: the same command goes on") from None
         raise
     finally:
-        with suppress(OSError):
-            keep.rmdir()  # nothing came that far
+        for folder in made:  # nothing came that far
+            with suppress(OSError):
+                folder.rmdir()
 
 # %% ../nbs/09_cli.ipynb #d43dd1ea
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -72,7 +72,7 @@ def checkpoint_in(
     own = model.checkpoint
     if keep is not None and own is None and model.solver == "exact":
         key = fingerprint(model, distributions, np.random.default_rng(model.random_state))
-        model.checkpoint = Path(keep) / f"fit-{key}.npz"
+        model.checkpoint = Path(keep) / f"fit-{key}-{model.max_epochs}.npz"  # fewer epochs are another fit
     try:
         yield
     finally:

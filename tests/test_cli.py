@@ -353,7 +353,7 @@ def interrupted(args, folder, ready):
 def test_interrupted_early_leaves_nothing(tmp_path):
     make_scrna(40, 400, 300, n_differential=20, seed=0).write_h5ad(tmp_path / "cells.h5ad")
     args = [*COMMAND, "fit", "cells.h5ad", *KEYS, "-o", "new/out"]
-    status, error = interrupted(args, tmp_path, lambda: list(tmp_path.glob(".out.*")))
+    status, error = interrupted(args, tmp_path, lambda: list(tmp_path.rglob(".out.*")))
     assert status == 130 and "interrupted, nothing was written" in error and "Traceback" not in error
     assert [p.name for p in tmp_path.iterdir()] == ["cells.h5ad"]
 
