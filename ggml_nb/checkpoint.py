@@ -83,7 +83,8 @@ def first_rng(
     "The Generator of random_state; a fit that resumes without a seed goes on with the one of the checkpoint."
     rng = np.random.default_rng(model.random_state)
     if model.random_state is None and model.checkpoint is not None and os.path.exists(model.checkpoint):
-        progress = json.loads(str(read_npz(model.checkpoint, "progress", "a checkpoint of GGML")["progress"]))
+        file = read_npz(model.checkpoint, "progress", "a checkpoint of GGML (delete it to begin anew)")
+        progress = json.loads(str(file["progress"]))
         rng.bit_generator.state = progress["began"]
     return rng
 
@@ -128,7 +129,7 @@ def load_checkpoint(
     "Take up where `save_checkpoint` left off; nothing happens where there is no file."
     if path is None or not os.path.exists(path):
         return
-    file = read_npz(path, "key", "a checkpoint of GGML")
+    file = read_npz(path, "key", "a checkpoint of GGML (delete it to begin anew)")
     if str(file["key"]) != key:
         raise ValueError(f"checkpoint {path} belongs to other data or parameters: delete it or name another file")
     rng.bit_generator.state = json.loads(str(file["rng"]))

@@ -95,7 +95,7 @@ def kept_distances(
         key = fingerprint(metric, distributions, np.random.default_rng(0))
         path = Path(keep) / f"distances-{key}.npz"
         with suppress(FileNotFoundError):
-            cost = read_npz(path, "cost", "a file of OT distances")["cost"]
+            cost = read_npz(path, "cost", "a file of OT distances (delete it to begin anew)")["cost"]
     with tqdm(desc="OT distances", total=len(pairs), initial=int(np.isfinite(cost).sum()), disable=not verbose) as bar:
         todo = np.flatnonzero(np.isnan(cost))
         for block in np.split(todo, range(step, len(todo), step)):
