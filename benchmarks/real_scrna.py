@@ -38,7 +38,7 @@ if __name__ == "__main__":
         path, began = args.data / f"{name}.h5ad", time.perf_counter()
         donor = "donor" if "donor" in anndata.read_h5ad(path, backed="r").obs else None
         data = from_anndata(path, "sample", "label", group_key=donor, n_cells=args.points, gene_filter=None)
-        scores = compare_metrics(data, ("euclidean", "ggml"), args.splits, seed=args.seed)
+        scores = compare_metrics(data, ("euclidean", "ggml"), n_splits=args.splits, seed=args.seed)
         accuracy = scores.groupby("method").accuracy.mean()
         test = permutation_test(
             data, n_permutations=args.permutations, seed=args.seed, n_splits=args.permutation_splits

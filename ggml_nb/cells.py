@@ -7,6 +7,8 @@ __all__ = ['cell_relevance', 'plot_relevance', 'unit_size', 'blend_euclidean', '
            'summary_error']
 
 # %% ../nbs/07d_cells.ipynb #e298d1e7
+import numbers
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -17,8 +19,9 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils import check_scalar
 
-from .distributions import Distributions
+from .distributions import Distributions, check_clouds
 from .genes import donor_half
 from .mahalanobis import as_matrix, interpolate, project
 from .patients import principal_axes
@@ -36,6 +39,9 @@ def cell_relevance(
     seed=0,
 ):  # DataFrame, a row a point: sample, label, accuracy (NaN if never held out), relevant
     "How surely held-out cells are classified from the nearest cells of other donors in the learned space."
+    check_clouds(distributions)
+    for name, value in {"n_splits": n_splits, "k": k}.items():
+        check_scalar(value, name, numbers.Integral, min_val=1)
     D, rng = distributions, np.random.default_rng(seed)
     trial = clone(GGML(random_state=seed) if model is None else model).set_params(checkpoint=None, verbose=0)
     label = D.labels[D.sample]
@@ -128,6 +134,7 @@ def summarize(
     seed=0,
 ) -> Distributions:
     "Replace each cloud by weighted centroids: an approximation, see `summary_error`."
+    check_clouds(distributions)
     D, named = distributions, np.ndim(by) == 1
     if named and (len(by) != len(D.sample) or pd.isna(np.asarray(by, dtype=object)).any()):
         raise ValueError(f"by must name each of the {len(D.sample)} points, none missing, got {len(by)} names")

@@ -7,7 +7,7 @@ __all__ = ['LEARNING', 'FILES', 'TABLES', 'ABOUT', 'EXAMPLES', 'check_output', '
            'HelpFormatter', 'Parser', 'whole', 'add_data', 'add_learning', 'add_running', 'add_euclidean',
            'add_command', 'read_distributions', 'make_model', 'arguments_of', 'fit_command', 'add_fit', 'demo_command',
            'add_demo', 'evaluate_command', 'add_evaluate', 'fetch_named', 'download_command', 'add_download',
-           'paper_command', 'add_paper', 'match_features', 'read_metric', 'distances_command', 'add_distances',
+           'paper_command', 'add_paper', 'columns_for', 'read_metric', 'distances_command', 'add_distances',
            'genes_command', 'add_genes', 'make_parser', 'say', 'show_warning', 'explain', 'main']
 
 # %% ../nbs/09_cli.ipynb #038d0b90
@@ -29,6 +29,7 @@ from .distributions import Distributions
 from .download import DATASETS, download_cellxgene
 from .report import print_evaluation, print_report, run_evaluation, run_fit
 from .genes import enrich_genes, rank_genes
+from .mahalanobis import match_features
 from .scrna import expression, from_anndata, opened
 from .synthetic import make_distributions
 from .training import GGML, check_parameters
@@ -40,7 +41,13 @@ def check_output(
     folder,  # whether it is to be a folder, else a file
 ) -> Path:  # the nearest folder that exists: the path itself, or one above it
     "Can the results be written? One clear error before any work."
+    if not str(path).strip():
+        raise ValueError(f"-o is empty: name a {'folder' if folder else 'file'}")
+    if not folder and str(path).endswith(("/", os.sep)):
+        raise ValueError(f"-o {path} is a folder; give a file")
     home = Path(path).absolute()
+    if home.is_symlink() and not home.exists():
+        raise ValueError(f"-o {path} is a link to {os.readlink(home)}, which does not exist")
     if home.exists() and home.is_dir() != folder:
         raise ValueError(f"-o {path} is a {'file; give a folder' if folder else 'folder; give a file'}")
     home = home if home.is_dir() else home.parent
@@ -92,19 +99,21 @@ def unfinished(
     path = Path(path).resolve()
     keep = path.with_name(f"{path.name}.unfinished")
     check_output(keep, folder=True)
-    made = [folder for folder in (keep, *keep.parents) if not folder.exists()]
+    made, done = [folder for folder in keep.parents if not folder.exists()], False
     keep.mkdir(parents=True, exist_ok=True)
     try:
         yield keep
-        shutil.rmtree(keep)
+        done = True
     except KeyboardInterrupt:
-        if any(keep.iterdir()):
+        if any(keep.glob("*.npz")):
             raise KeyboardInterrupt(f"what is done is kept in {keep}: the same command goes on") from None
         raise
     finally:
-        for folder in made:  # nothing came that far
-            with suppress(OSError):
-                folder.rmdir()
+        if done or not any(keep.glob("*.npz")):
+            shutil.rmtree(keep)
+            for folder in made:
+                with suppress(OSError):  # the results are in it
+                    folder.rmdir()
 
 # %% ../nbs/09_cli.ipynb #d43dd1ea
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -424,30 +433,24 @@ GGML beside the Euclidean metric: accuracy of 5 neighbours and clusters, both on
     add_euclidean(parser)
     add_running(parser, "folder for the results")
 
-# %% ../nbs/09_cli.ipynb #a1bfe1f8
-def match_features(
+# %% ../nbs/09_cli.ipynb #29d606f3
+def columns_for(
     model,  # fitted GGML
     distributions,  # Distributions of other data
 ) -> np.ndarray:  # (k, d) W for their features
-    "Columns of W for features matched by name; features that the metric does not know weigh 0."
-    for where, names in {"the metric": model.feature_names_in_, "the file": distributions.feature_names}.items():
-        if len(np.unique(names)) < len(names):
-            raise ValueError(f"features of {where} cannot be matched by name: some names occur twice")
-    known = pd.Index(model.feature_names_in_).get_indexer(distributions.feature_names)
-    lacking = np.setdiff1d(model.feature_names_in_, distributions.feature_names)
-    if len(lacking):
-        raise ValueError(
-            f"the file lacks {len(lacking)} of the {model.n_features_in_} features that the metric was "
-            f"learned on, for example {str(lacking[0])!r}"
-        )
-    return np.where(known >= 0, model.components_[:, known], 0.0)
+    "Columns of W in the order of another file; features that the metric does not know weigh 0."
+    names = distributions.feature_names
+    here, there = match_features(model.components_ * model.scale_, model.feature_names_in_, names, "the file")
+    W = np.zeros((len(model.components_), len(names)))
+    W[:, there] = model.components_[:, here]
+    return W
 
 # %% ../nbs/09_cli.ipynb #47c53add
 def read_metric(
     path,  # of metric.npz
 ) -> GGML:
     "The metric of a fit."
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise FileNotFoundError(f"--metric {path} does not exist")
     try:
         return GGML.load(path)
@@ -463,7 +466,7 @@ def distances_command(args):
     distributions = read_distributions(
         args, args.sample_key, gene_filter
     )  # no label: each sample is a class of its own
-    W = match_features(model, distributions) if model else None
+    W = columns_for(model, distributions) if model else None
     D = pairwise_wasserstein(distributions, W, n_jobs=args.n_jobs, verbose=not args.quiet)
     table = pd.DataFrame(D, columns=distributions.sample_names)
     table.insert(0, "sample", distributions.sample_names, allow_duplicates=True)

@@ -43,7 +43,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from .distributions import Distributions
+from .distributions import Distributions, check_clouds
 from .evaluation import clustering_scores, held_out_scores, split_distributions
 from .mahalanobis import as_matrix, project
 from .start import spectral_start
@@ -517,7 +517,8 @@ def make_race(
     threads,
 ) -> Race:
     "Check the settings that all methods share."
-    levels, N = (level,) if isinstance(level, str) else tuple(level), len(distributions.sample)
+    check_clouds(distributions)
+    levels, N = tuple(np.atleast_1d(level).tolist()), len(distributions.sample)
     if not levels or set(levels) - {"sample", "point"}:
         raise ValueError(f"level must be 'sample', 'point' or both in a tuple, got {level!r}")
     for name, value in {"rank": rank, "n_learn": n_learn, "n_points": n_points, "k": 1 if k is None else k}.items():

@@ -24,6 +24,7 @@ from sklearn.model_selection import ParameterGrid, StratifiedGroupKFold, Stratif
 from sklearn.neighbors import KNeighborsClassifier
 from tqdm.auto import tqdm
 
+from .distributions import check_clouds
 from .training import GGML
 
 # %% ../nbs/08_evaluation.ipynb #58351cbe
@@ -55,6 +56,7 @@ def split_distributions(
     seed=0,
 ):  # list of (train, test) index arrays
     "Random splits, stratified by class; all distributions of a group (donor) fall on one side."
+    check_clouds(distributions)
     labels, groups = distributions.labels, distributions.groups
     if n_splits < 1 or not 0 < test_size < 1:
         raise ValueError(f"need n_splits >= 1 and 0 < test_size < 1, got {n_splits} and {test_size}")

@@ -239,8 +239,11 @@ def read_gmt(
     "Gene sets of a GMT file."
     with open(path, encoding="utf-8", errors="replace") as file:
         rows = [line.rstrip("\r\n").split("\t") for line in file if line.strip()]
-    if any(len(row) < 3 for row in rows):
+    if not rows or any(len(row) < 3 for row in rows):
         raise ValueError(f"{path} is not a GMT file: a line needs a name, a description and genes, separated by tabs")
+    names = pd.Index([row[0] for row in rows])
+    if not names.is_unique:
+        raise ValueError(f"{path}: the gene set {names[names.duplicated()][0]!r} occurs twice; rename or merge it")
     return {name: [g for g in genes if g] for name, _, *genes in rows}
 
 # %% ../nbs/07b_genes.ipynb #4b12b175
@@ -250,11 +253,11 @@ def enrich_genes(
     top=50,  # genes of the head that are tested
 ):  # DataFrame, smallest p first: gene_set, overlap, size, p_value, fdr, genes
     "Over-representation of gene sets among the top genes: hypergeometric test, Benjamini-Hochberg over sets."
-    sets = gene_sets if isinstance(gene_sets, dict) else read_gmt(gene_sets)
     if not isinstance(ranking, pd.DataFrame):
         raise TypeError(
             f"ranking must be the DataFrame of rank_genes, got {type(ranking).__name__}: call rank_genes first"
         )
+    sets = gene_sets if isinstance(gene_sets, dict) else read_gmt(gene_sets)
     check_top(top)
     background, head = set(ranking.gene), set(ranking.gene[:top])
     rows = []

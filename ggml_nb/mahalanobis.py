@@ -4,10 +4,13 @@
 
 # %% auto #0
 __all__ = ['as_matrix', 'row_blocks', 'project', 'mahalanobis_cdist', 'mahalanobis_matrix', 'plot_ellipse', 'low_rank',
-           'interpolate', 'pull_back']
+           'interpolate', 'pull_back', 'some_names', 'match_features']
 
 # %% ../nbs/01_mahalanobis.ipynb #29545b2f
+import warnings
+
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
@@ -126,3 +129,39 @@ def pull_back(
 ):  # (k, d) derivative by W
     "Chain rule through `project`: dL/dW = sum over points of (dL/dz_x) x'."
     return sum((points[block].astype(np.float64).T @ grad[block]).T for block in row_blocks(points))
+
+# %% ../nbs/01_mahalanobis.ipynb #dd8722e1
+def some_names(
+    names,  # of anything
+    most=5,
+):  # text
+    "The first few of many names, for a message."
+    names = [str(n) for n in names]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+# %% ../nbs/01_mahalanobis.ipynb #a24fe463
+def match_features(
+    axes,  # (k, d) W in comparable units: of which a lost feature takes a share
+    wanted,  # (d,) names of its columns
+    names,  # (d',) names of the features of other data
+    what="X",  # that data, in a message
+):  # positions in wanted (m,), positions in names (m,)
+    "The features that a metric shares with other data, by name; a warning names those that the data lack."
+    wanted, names = pd.Index(np.asarray(wanted)), pd.Index(np.asarray(names))
+    for where, index in {"the metric": wanted, what: names}.items():
+        if not index.is_unique:
+            twice = index[index.duplicated()][0]
+            raise ValueError(f"features of {where} must have unique names to be matched, but {twice!r} occurs twice")
+    place, square = names.get_indexer(wanted), (axes**2).sum(axis=0)
+    kept, lost = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
+    if not len(kept):
+        raise ValueError(
+            f"{what} has none of the {len(wanted)} features of the metric (such as {some_names(wanted, 3)}; {what} has "
+            f"{some_names(names, 3)}): do both use the same identifiers (symbols or Ensembl)?"
+        )
+    if len(lost):
+        lost = lost[np.argsort(-square[lost], kind="stable")]
+        share = square[lost].sum() / max(square.sum(), np.finfo(float).tiny)
+        message = f"{what} lacks {len(lost)} of {len(wanted)} features of the metric, {share:.1%} of its weight "
+        warnings.warn(f"{message}({some_names(wanted[lost], 3)}); they are left out", stacklevel=3)
+    return kept, place[kept]

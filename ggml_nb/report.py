@@ -25,13 +25,7 @@ from tqdm.auto import tqdm
 from .checkpoint import fingerprint, read_npz, write_npz
 from .comparison import SCORES, compare_metrics
 from .distributions import Distributions
-from ggml_nb.evaluation import (
-    held_out_scores,
-    plot_clustermap,
-    plot_embedding,
-    split_distributions,
-    umap_embedding,
-)
+from .evaluation import held_out_scores, plot_clustermap, plot_embedding, split_distributions, umap_embedding
 from .genes import plot_genes, rank_genes
 from .start import feature_moments
 from .training import GGML

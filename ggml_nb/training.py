@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import anndata
 import numpy as np
-import pandas as pd
 import torch
 from scipy import sparse
 from scipy.spatial.distance import squareform
@@ -33,7 +32,7 @@ from .cluster import DaskTransport
 from .distributions import Distributions, as_points, patch, stack_clouds
 from .ground_metrics import DiagonalMap, LinearMap, NetworkMap
 from .loss import NORMS, loss_weights, regularizer, triplet_loss
-from .mahalanobis import as_matrix, mahalanobis_matrix, project
+from .mahalanobis import as_matrix, mahalanobis_matrix, match_features, project
 from .sinkhorn import SinkhornTransport
 from .start import feature_scale, per_scale, reduce_points, spectral_start
 from .transport import pair_index
@@ -464,7 +463,7 @@ def fit(
     "Learn the metric from class labels on distributions (eq. 9)."
     distributions = check_distributions(X, y)
     check_parameters(self)
-    check_classes(distributions.labels)
+    check_classes(distributions.class_names[distributions.labels])
     rng = first_rng(self)
     key, began = fingerprint(self, distributions, rng), rng.bit_generator.state
     self.scale_ = feature_scale(distributions.points)
@@ -502,20 +501,10 @@ def project_named(
         raise ValueError(
             "metric is a network: give transform the points themselves, all features in the order of the fit"
         )
-    names, wanted = pd.Index(adata.var_names), np.asarray(model.feature_names_in_)
-    if not names.is_unique:
-        raise ValueError("var names of X must be unique: call adata.var_names_make_unique()")
-    index = names.get_indexer(wanted)
-    known, lost = np.flatnonzero(index >= 0), wanted[index < 0]
-    if not len(known):
-        raise ValueError(
-            f"X has none of the {len(wanted)} features of the fit, such as {wanted[0]!r}: other identifiers?"
-        )
-    if len(lost):
-        message = f"X lacks {len(lost)} of {len(wanted)} features of the fit, such as {lost[0]!r}; they are left out"
-        warnings.warn(message, stacklevel=3)
+    axes = model.components_ * model.scale_
+    here, there = match_features(axes, model.feature_names_in_, adata.var_names, "X")
     points = as_points(adata.to_memory().X if adata.isbacked else adata.X)
-    return project(points[:, index[known]], model.components_[:, known])
+    return project(points[:, there], model.components_[:, here])
 
 # %% ../nbs/05_training.ipynb #eb718231
 @patch

@@ -16,7 +16,7 @@ def check_classes(
     names, codes = np.unique(np.asarray(labels), return_inverse=True)
     members = [np.flatnonzero(codes == c) for c in range(len(names))]
     if len(members) < 2:
-        raise ValueError(f"labels must hold at least two classes, got {names.tolist()}")
+        raise ValueError(f"labels must hold at least two classes, got {names.astype(str).tolist()}")
     if max(map(len, members)) < 2:
         raise ValueError("labels: every class has a single member, but a triplet needs two of one class")
     return members

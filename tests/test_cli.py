@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,11 +17,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.distance import squareform
 
-from ggml_nb import GGML, Distributions, make_scrna
-from ggml_nb.cli import main
+from ggml_nb import GGML, Distributions, from_anndata, make_distributions, make_scrna, pairwise_wasserstein
+from ggml_nb.checkpoint import write_npz
+from ggml_nb.cli import main, unfinished
 from ggml_nb.download import DATASETS
-from ggml_nb.report import euclidean_cells
+from ggml_nb.report import checkpoint_in, euclidean_cells
 
 COMMAND = [str(Path(sys.executable).with_name("ggml-nb"))]
 KEYS = ["--sample-key", "sample", "--label-key", "label"]
@@ -98,10 +102,15 @@ def test_distances_of_a_fit_need_no_label_and_match_features_by_name(real_fit, d
     call("distances", tmp_path / "new.h5ad", "--n-cells", 60, *how, "-o", tmp_path / "d.csv")
     again, before = (pd.read_csv(p, index_col="sample") for p in (tmp_path / "d.csv", real_fit / "distances.csv"))
     assert list(again.index) == list(before.index) and np.allclose(again, before, rtol=1e-6)
-    fewer = adata[:, adata.var_names != GGML.load(metric).feature_names_in_[0]]
-    fewer.copy().write_h5ad(tmp_path / "fewer.h5ad")
-    error = call("distances", tmp_path / "fewer.h5ad", *how, "-o", tmp_path / "none.csv", status=2).err
-    assert "the file lacks 1 of" in error and not (tmp_path / "none.csv").exists()
+    model = GGML.load(metric)
+    first = pd.read_csv(real_fit / "genes.csv").gene[0]
+    adata[:, adata.var_names != first].copy().write_h5ad(tmp_path / "fewer.h5ad")
+    error = call("distances", tmp_path / "fewer.h5ad", *how, "-o", tmp_path / "fewer.csv").err
+    assert f"the file lacks 1 of {model.n_features_in_} features of the metric" in error and f"({first})" in error
+    kept = model.feature_names_in_ != first
+    new = from_anndata(tmp_path / "fewer.h5ad", "sample", "sample", gene_filter=model.feature_names_in_[kept])
+    want = pairwise_wasserstein(new, model.components_[:, kept])
+    assert np.allclose(pd.read_csv(tmp_path / "fewer.csv", index_col="sample"), want, rtol=1e-6)
 
 
 def test_genes_of_a_fit(real_fit, tmp_path, call):
@@ -269,7 +278,7 @@ def broken(folder, change):
         (["--sample-key", "patient", *KEYS[2:]], lambda a: None, "sample_key='patient' is not a column of obs"),
         (KEYS, lambda a: a.obs.__setitem__("label", ["x", "y"] * 15), "has several values of obs['label']"),
         (KEYS, lambda a: setattr(a, "obs", a.obs.assign(label=[None, *a.obs.label[1:]])), "missing for 1 cells"),
-        (KEYS, lambda a: a.obs.__setitem__("label", ["same"] * 30), "at least two classes"),
+        (KEYS, lambda a: a.obs.__setitem__("label", ["same"] * 30), "at least two classes, got ['same']"),
         (KEYS, lambda a: a.X.data.__setitem__(0, np.nan), "NaN"),
         ([*KEYS, "--use-rep", "X_pca"], lambda a: None, "use_rep='X_pca' is not there"),
         ([*KEYS, "--layer", "logged"], lambda a: None, "layer='logged' is not there"),
@@ -293,6 +302,9 @@ def test_bad_input_is_one_clear_line(args, change, message, tmp_path, call):
         (["fit", "text", *KEYS, "-o", "out"], "text is not an AnnData file"),
         (["fit", "text", *KEYS, "-o", "text"], "-o text is a file; give a folder"),
         (["fit", "text", *KEYS, "-o", "text/out"], "is a file, not a folder"),
+        (["fit", "text", *KEYS, "-o", ""], "-o is empty: name a folder"),
+        (["genes", "--metric", "text", "-o", "new.csv/"], "-o new.csv/ is a folder; give a file"),
+        (["genes", "--metric", "folder", "-o", "out"], "--metric folder is not the metric.npz"),
         (["evaluate", "text", *KEYS, "-o", "text"], "-o text is a file; give a folder"),
         (["distances", "text", *KEYS[:2], "-o", "folder"], "-o folder is a folder; give a file"),
         (["distances", "text", *KEYS[:2], "--metric", "text", "-o", "out"], "--metric text is not the metric.npz"),
@@ -370,8 +382,41 @@ def test_interrupted_fit_goes_on(tmp_path):
     with np.load(known) as file:
         cost = file["cost"]
     assert 0 < np.isfinite(cost).sum() < len(cost)  # in the middle
-    subprocess.run(args, cwd=tmp_path, check=True, capture_output=True)
-    assert not keep.exists()
-    subprocess.run([*args[:-1], "whole"], cwd=tmp_path, check=True, capture_output=True)
+    with np.load(next(keep.glob("fit-*.npz"))) as file:
+        seconds = [row["seconds"] for row in json.loads(str(file["progress"]))["history"]]
+    marked = tmp_path / "marked.unfinished"
+    shutil.copytree(keep, marked)
+    mark = np.flatnonzero(np.isfinite(cost))[0]
+    cost[mark] = 1e6  # not a distance of these data: where it shows up, it was taken from the state
+    write_npz(marked / known.name, cost=cost)
+    for out in ("out", "marked", "whole"):
+        subprocess.run([*args[:-1], out], cwd=tmp_path, check=True, capture_output=True)
+    assert not keep.exists() and not marked.exists()
+    assert list(GGML.load(tmp_path / "out" / "metric.npz").history_["seconds"]) == seconds  # not fitted again
+    D = pd.read_csv(tmp_path / "marked" / "distances.csv", index_col="sample").to_numpy()
+    assert np.array_equal(squareform(D)[[mark]], [1e6]) and (D == 1e6).sum() == 2
     for name in ("distances.csv", "distances_euclidean.csv", "genes.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_fewer_epochs_are_another_fit_and_folders_keep_apart(tmp_path):
+    data = make_distributions(2, n_per_class=4, n_points=10)
+    for folder, epochs in (("a", 3), ("a", 2), ("b", 3)):
+        model = GGML(init="random", max_epochs=epochs, random_state=0)
+        (tmp_path / folder).mkdir(exist_ok=True)
+        with checkpoint_in(tmp_path / folder, model, data), warnings.catch_warnings(action="ignore"):
+            model.fit(data)
+        assert model.n_iter_ == epochs and model.checkpoint is None
+    assert [len(list((tmp_path / folder).iterdir())) for folder in "ab"] == [2, 1]
+    for parent in ("pA", "pB"):
+        with pytest.raises(RuntimeError), unfinished(tmp_path / parent / "out") as keep:
+            write_npz(keep / "distances-0.npz", cost=np.zeros(1))
+            raise RuntimeError
+    assert [(tmp_path / p / "out.unfinished" / "distances-0.npz").exists() for p in ("pA", "pB")] == [True, True]
+
+
+def test_a_folder_without_a_finished_file_goes(tmp_path):
+    with pytest.raises(KeyboardInterrupt) as stop, unfinished(tmp_path / "new" / "out") as keep:
+        (keep / "fit-0.npz.part").touch()
+        raise KeyboardInterrupt
+    assert not stop.value.args and not list(tmp_path.iterdir())

@@ -110,6 +110,21 @@ def test_top_is_a_positive_whole_number(fitted, top):
             call(*first, top=top)
 
 
+@pytest.mark.parametrize("content", [bytes(range(256)), b"", b"a set\n"])
+def test_a_file_that_is_no_gmt_is_said(fitted, tmp_path, content):
+    (tmp_path / "sets.gmt").write_bytes(content)
+    with pytest.raises(ValueError, match="is not a GMT file"):
+        enrich_genes(rank_genes(fitted[1]), tmp_path / "sets.gmt")
+
+
+def test_enrichment_is_of_a_ranking_and_sets_have_one_name(fitted, tmp_path):
+    with pytest.raises(TypeError, match="ranking must be the DataFrame of rank_genes, got AnnData"):
+        enrich_genes(fitted[0], tmp_path / "nowhere.gmt")
+    (tmp_path / "sets.gmt").write_text("one\t-\tgene 0001\none\t-\tgene 0002\n")
+    with pytest.raises(ValueError, match="the gene set 'one' occurs twice"):
+        enrich_genes(rank_genes(fitted[1]), tmp_path / "sets.gmt")
+
+
 def test_what_is_missing_is_said(fitted):
     adata, model = fitted
     with pytest.raises(KeyError, match="run fit_anndata first"):

@@ -55,13 +55,14 @@ def test_missing_genes_are_reported_and_left_out_on_both_sides(cohort):
     known, arrived, model = cohort
     names = fitted_distributions(known).feature_names
     lacking = arrived[:, ~arrived.var_names.isin(names[:5])].copy()
-    with pytest.warns(UserWarning, match=rf"new lacks 5 of {len(names)} genes of the metric"):
+    with pytest.warns(UserWarning, match=rf"new lacks 5 of {len(names)} features of the metric"):
         placed = place_patients(known, lacking)
-    without = known.copy()
-    without.X = known.X.multiply(~known.var_names.isin(names[:5])).tocsr()
-    silent = arrived.copy()
-    silent.X = arrived.X.multiply(~arrived.var_names.isin(names[:5])).tocsr()
-    assert np.allclose(placed.table.distance, place_patients(without, silent).table.distance, rtol=1e-5)
+    clouds = []
+    for adata, label in ((known, "label"), (arrived, "sample")):
+        silent = adata.copy()
+        silent.X = adata.X.multiply(~adata.var_names.isin(names[:5])).tocsr()
+        clouds.append(from_anndata(silent, "sample", label, gene_filter=names))
+    assert np.allclose(placed.table.distance, place_patients(model, clouds[1], old=clouds[0]).table.distance, rtol=1e-5)
 
 
 def test_new_patients_are_checked(cohort):
@@ -74,6 +75,10 @@ def test_new_patients_are_checked(cohort):
         place_patients(model, arrived, "sample")
     with pytest.raises(KeyError, match="not a column"):
         place_patients(known, arrived, "patient")
+    with pytest.raises(ValueError, match="k == 0"):
+        place_patients(known, arrived, k=0)
+    with pytest.raises(ValueError, match="n_splits == 0"):
+        cell_relevance(fitted_distributions(known), n_splits=0)
 
 
 def test_only_changed_cells_are_relevant(cohort):

@@ -10,7 +10,18 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from ggml_nb import GGML, fit_anndata, fitted_distributions, from_anndata, make_scrna, rank_genes
+from ggml_nb import (
+    GGML,
+    cell_relevance,
+    compare_metrics,
+    fit_anndata,
+    fitted_distributions,
+    from_anndata,
+    make_scrna,
+    permutation_test,
+    rank_genes,
+    summarize,
+)
 from ggml_nb.scrna import read_rows
 
 KEYS = {"sample_key": "sample", "label_key": "label"}
@@ -122,11 +133,12 @@ def set_label(value):
 
 
 BROKEN = {
-    "several values": set_label("third"),
+    r"several values of obs\['label'\] \(.*third\)": set_label("third"),
     "missing for 1 cells": set_label(np.nan),
+    r"missing for 1 cells.*fill": set_label(" "),
     "var names must be unique": lambda a: setattr(a, "var_names", ["x"] * a.n_vars),
     "obs names must be unique": lambda a: setattr(a, "obs_names", ["x"] * a.n_obs),
-    "NaN": lambda a: a.X.data.__setitem__(0, np.nan),
+    r"NaN.*\(1, the first in column \d+\)": lambda a: a.X.data.__setitem__(0, np.nan),
 }
 
 
@@ -149,10 +161,21 @@ def test_arguments_are_checked(cells, tmp_path):
         (KeyError, "use_rep='nope' is not there", {"use_rep": "nope"}),
         (ValueError, "gene_filter must be", {"gene_filter": "best"}),
         (KeyError, "BRCA1 not among", {"gene_filter": ["BRCA1", "gene 0001"]}),
+        (ValueError, "gene_filter must be", {"gene_filter": 5}),
+        (ValueError, "gene_filter must be", {"gene_filter": np.ones(cells.n_vars, dtype=bool)}),
+        (ValueError, "gene_filter names no gene", {"gene_filter": []}),
+        (ValueError, "gene_filter names 'gene 0001' twice", {"gene_filter": ["gene 0001", "gene 0002", "gene 0001"]}),
+        (ValueError, "gene_filter names genes, but use_rep", {"gene_filter": ["gene 0001"], "use_rep": "X_some"}),
         (ValueError, "n_cells must be", {"n_cells": 0}),
+        (ValueError, "n_cells must be", {"n_cells": 2.5}),
+        (ValueError, "n_cells must be", {"n_cells": "10"}),
+        (ValueError, "seed == -1", {"seed": -1}),
+        (KeyError, "sample_key=None is not a column", {"sample_key": None}),
     ):
         with pytest.raises(error, match=match):
             from_anndata(cells, **{**KEYS, **wrong})
+    with pytest.raises(TypeError, match="adata_or_path must be an AnnData or the path of one, got DataFrame"):
+        from_anndata(cells.obs, **KEYS)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         from_anndata(tmp_path / "no.h5ad", **KEYS)
     (tmp_path / "text.h5ad").write_text("hello")
@@ -261,3 +284,20 @@ def test_real_files_are_read_alike(data_dir, tmp_path):
         same(from_anndata(source, **how), want)
     W = [GGML(random_state=0).fit(from_anndata(x, **how)).components_ for x in (path, tmp_path / "x.zarr")]
     assert np.array_equal(*W)
+
+
+def test_cells_that_changed_after_the_fit_are_noticed(cells):
+    adata = cells.copy()
+    fit_anndata(adata, **KEYS, max_epochs=1)
+    assert len(fitted_distributions(adata)) == 6
+    adata.X = adata.X * 2
+    with pytest.raises(ValueError, match="not those of the fit"):
+        fitted_distributions(adata)
+    with pytest.raises(ValueError, match="not those of the fit"):
+        fitted_distributions(adata[adata.obs["sample"] != adata.obs["sample"].iloc[0]])
+
+
+def test_an_anndata_is_not_a_distributions(cells):
+    for judge in (cell_relevance, summarize, permutation_test, compare_metrics):
+        with pytest.raises(TypeError, match="must be a Distributions, got AnnData: from_anndata makes one"):
+            judge(cells)
