@@ -31,7 +31,8 @@ from ggml_nb.genes import (
 from ggml_nb.loss import ggml_loss, regularizer, triplet_loss
 from ggml_nb.mahalanobis import interpolate, low_rank, mahalanobis_cdist, mahalanobis_matrix, plot_ellipse, project
 from ggml_nb.patients import place_patients, plot_placement
-from ggml_nb.scrna import fit_anndata, fitted_distributions, from_anndata, make_scrna, sample_means
+from ggml_nb.scrna import fit_anndata, fitted_distributions, from_anndata, sample_means
+from ggml_nb.simulation import make_scrna
 from ggml_nb.synthetic import make_distributions
 from ggml_nb.training import GGML
 from ggml_nb.transport import OTResult, wasserstein

@@ -16,7 +16,6 @@ from scipy.spatial.distance import squareform
 from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.cluster import KMeans
-from sklearn.decomposition import TruncatedSVD
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from .warmstart import State
+from .simplex import State
 
 # %% ../nbs/05_checkpoint.ipynb #280b31cf
 def write_npz(

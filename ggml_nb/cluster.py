@@ -14,6 +14,7 @@ from collections import Counter
 import numpy as np
 from scipy import sparse
 
+from .distributions import patch
 from .mahalanobis import as_matrix
 from .warmstart import PairwiseTransport
 
@@ -120,115 +121,135 @@ class DaskTransport(PairwiseTransport):
         self.keys, self.home = {}, {}  # shard -> its name, name -> address of its worker
         weakref.finalize(self, self.client.loop.add_callback, release, self.client, self.home).atexit = False
 
-    def solve(
-        self,
-        W,  # (k, d) linear map
-        which=None,  # indices into pairs, default all
-        verbose=0,  # accepted, not used: each step is one answer per worker
-    ) -> np.ndarray:  # (n_pairs,) float64 costs
-        "W_theta(X_i, X_j) of each pair (eq. 7); W goes to the workers, who project their own clouds."
-        W = as_matrix(W, self.distributions.d)
-        return self._solve("solve", len(W), lambda s: W, which)
+# %% ../nbs/02c_cluster.ipynb #2b98d40d
+@patch
+def _submit(self: DaskTransport, function, s, *args):
+    "Run a function on the worker of shard s, or on another if that one is gone."
+    key = self.keys[s]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph")  # clouds travel once, to where they stay
+        return self.client.submit(function, key, *args, workers=[self.home[key]], allow_other_workers=True, pure=False)
 
-    def solve_embedded(
-        self,
-        Z,  # (N, k) float64 embedded points, in the order of distributions.points
-        which=None,  # indices into pairs, default all
-        verbose=0,  # accepted, not used
-    ) -> np.ndarray:  # (n_pairs,) float64 costs
-        "The same for points that some map has embedded already; each worker gets those of its clouds."
-        return self._solve("solve_embedded", Z.shape[1], lambda s: Z[self._points(s)], which)
 
-    def _solve(self, method, rank, message, which):
-        self.rank, self.which = rank, np.arange(len(self.pairs)) if which is None else np.asarray(which, dtype=int)
-        shard, self.asked, self.last = self.shard[self.which], {}, {}
-        for s in np.unique(shard):
-            self.asked[s] = np.flatnonzero(shard == s)
-            self.last[s] = (method, message(s), self.place[self.which[self.asked[s]]])
-        cost, self.gaps = np.zeros(len(self.which)), np.zeros(len(self.which))
-        for s, answer in self._ask(self.last).items():
-            cost[self.asked[s]], self.gaps[self.asked[s]] = answer
-        return cost
+@patch
+def _place(self: DaskTransport, missing):
+    "Make shards on the workers that have fewest for their threads."
+    futures = {}
+    for s in missing:
+        self.client.wait_for_workers(1)
+        threads, load = self.client.nthreads(), Counter(self.home.values())
+        self.keys[s] = key = f"ggml-{uuid.uuid4().hex}"
+        self.home[key] = min(threads, key=lambda address: (load[address] + 1) / threads[address])
+        clouds, pairs = self.clouds[s], self.pairs[self.members[s]]
+        data, pairs = self.distributions.subset(clouds), np.searchsorted(clouds, pairs)
+        futures[key] = self._submit(keep, s, data, pairs, self.tol, self.n_jobs)
+    for key, future in futures.items():
+        self.home[key] = future.result()
 
-    def _points(self, s):
-        "Rows of distributions.points in the order in which shard s has them."
-        return np.concatenate([self.distributions.rows(i) for i in self.clouds[s]])
+# %% ../nbs/02c_cluster.ipynb #76b8e897
+@patch
+def _ask(self: DaskTransport, calls):
+    "Call a method of some shards, {shard: (method, *args)}, all at once; those that are missing are made first."
+    answers = {}
+    while len(answers) < len(calls):
+        missing = [s for s in calls if s not in self.keys]
+        self._place(missing)
+        if calls is not self.last:
+            self._ask({s: self.last[s] for s in missing})
+        futures = {s: self._submit(call, s, *calls[s]) for s in calls if s not in answers}
+        for s, future in futures.items():
+            answer = future.result()
+            if answer is not None:
+                answers[s] = answer
+            else:
+                key = self.keys.pop(s)
+                release(self.client, {key: self.home.pop(key)})
+    return answers
 
-    def _ask(self, calls):
-        "Call a method of some shards, {shard: (method, *args)}, all at once; those that are missing are made first."
-        answers = {}
-        while len(answers) < len(calls):
-            missing = [s for s in calls if s not in self.keys]
-            self._place(missing)
-            if calls is not self.last:
-                self._ask({s: self.last[s] for s in missing})
-            futures = {s: self._submit(call, s, *calls[s]) for s in calls if s not in answers}
-            for s, future in futures.items():
-                answer = future.result()
-                if answer is not None:
-                    answers[s] = answer
-                else:
-                    key = self.keys.pop(s)
-                    release(self.client, {key: self.home.pop(key)})
-        return answers
+# %% ../nbs/02c_cluster.ipynb #cfc77ee1
+@patch
+def _points(self: DaskTransport, s):
+    "Rows of distributions.points in the order in which shard s has them."
+    return np.concatenate([self.distributions.rows(i) for i in self.clouds[s]])
 
-    def _place(self, missing):
-        "Make shards on the workers that have fewest for their threads."
-        futures = {}
-        for s in missing:
-            self.client.wait_for_workers(1)
-            threads, load = self.client.nthreads(), Counter(self.home.values())
-            self.keys[s] = key = f"ggml-{uuid.uuid4().hex}"
-            self.home[key] = min(threads, key=lambda address: (load[address] + 1) / threads[address])
-            clouds, pairs = self.clouds[s], self.pairs[self.members[s]]
-            data, pairs = self.distributions.subset(clouds), np.searchsorted(clouds, pairs)
-            futures[key] = self._submit(keep, s, data, pairs, self.tol, self.n_jobs)
-        for key, future in futures.items():
-            self.home[key] = future.result()
 
-    def _submit(self, function, s, *args):
-        "Run a function on the worker of shard s, or on another if that one is gone."
-        key = self.keys[s]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sending large graph")  # clouds travel once, to where they stay
-            return self.client.submit(
-                function, key, *args, workers=[self.home[key]], allow_other_workers=True, pure=False
-            )
+@patch
+def _solve(self: DaskTransport, method, rank, message, which):
+    self.rank, self.which = rank, np.arange(len(self.pairs)) if which is None else np.asarray(which, dtype=int)
+    shard, self.asked, self.last = self.shard[self.which], {}, {}
+    for s in np.unique(shard):
+        self.asked[s] = np.flatnonzero(shard == s)
+        self.last[s] = (method, message(s), self.place[self.which[self.asked[s]]])
+    cost, self.gaps = np.zeros(len(self.which)), np.zeros(len(self.which))
+    for s, answer in self._ask(self.last).items():
+        cost[self.asked[s]], self.gaps[self.asked[s]] = answer
+    return cost
 
-    def _gather(self, method, weights):
-        "A method that takes the weights of pairs, called on every shard of the last solve: shard, answer."
-        weights = self._weights(weights)
-        answers = self._ask({s: (method, weights[at]) for s, at in self.asked.items()})
-        return [(s, answers[s][0]) for s in sorted(answers)]
+# %% ../nbs/02c_cluster.ipynb #eafdb2b1
+@patch
+def solve(
+    self: DaskTransport,
+    W,  # (k, d) linear map
+    which=None,  # indices into pairs, default all
+    verbose=0,  # accepted, not used: each step is one answer per worker
+) -> np.ndarray:  # (n_pairs,) float64 costs
+    "W_theta(X_i, X_j) of each pair (eq. 7); W goes to the workers, who project their own clouds."
+    W = as_matrix(W, self.distributions.d)
+    return self._solve("solve", len(W), lambda s: W, which)
 
-    def coupling(
-        self,
-        weights,  # (n_pairs,) one for each pair of the last solve
-    ) -> sparse.csr_array:  # (N, N) symmetric
-        "sum_p weights_p (plan_p + plan_p') over all points. For study: this gathers the plans."
-        N = self.distributions.points.shape[0]
-        total = sparse.csr_array((N, N))
-        for s, A in self._gather("coupling", weights):
-            A, points = A.tocoo(), self._points(s)
-            total += sparse.coo_array((A.data, (points[A.row], points[A.col])), shape=(N, N)).tocsr()
-        return total
 
-    def grad_embedded(
-        self,
-        weights,  # (n_pairs,) one for each pair of the last solve
-    ) -> np.ndarray:  # (N, k): d/dZ of sum_p weights_p cost_p
-        "Derivative by the embedded points: each worker sends one row for each point of its clouds."
-        total = np.zeros((self.distributions.points.shape[0], getattr(self, "rank", 0)))
-        for s, grad in self._gather("grad_embedded", weights):
-            total[self._points(s)] += grad
-        return total
+@patch
+def solve_embedded(
+    self: DaskTransport,
+    Z,  # (N, k) float64 embedded points, in the order of distributions.points
+    which=None,  # indices into pairs, default all
+    verbose=0,  # accepted, not used
+) -> np.ndarray:  # (n_pairs,) float64 costs
+    "The same for points that some map has embedded already; each worker gets those of its clouds."
+    return self._solve("solve_embedded", Z.shape[1], lambda s: Z[self._points(s)], which)
 
-    def grad(
-        self,
-        weights,  # (n_pairs,) one for each pair of the last solve
-    ) -> np.ndarray:  # (k, d): d/dW of sum_p weights_p cost_p
-        "Derivative by W: each worker sends one (k, d) matrix, the sum over its pairs."
-        total = np.zeros((getattr(self, "rank", 0), self.distributions.d))
-        for _, grad in self._gather("grad", weights):
-            total += grad
-        return total
+# %% ../nbs/02c_cluster.ipynb #ba71fb55
+@patch
+def _gather(self: DaskTransport, method, weights):
+    "A method that takes the weights of pairs, called on every shard of the last solve: shard, answer."
+    weights = self._weights(weights)
+    answers = self._ask({s: (method, weights[at]) for s, at in self.asked.items()})
+    return [(s, answers[s][0]) for s in sorted(answers)]
+
+
+@patch
+def coupling(
+    self: DaskTransport,
+    weights,  # (n_pairs,) one for each pair of the last solve
+) -> sparse.csr_array:  # (N, N) symmetric
+    "sum_p weights_p (plan_p + plan_p') over all points. For study: this gathers the plans."
+    N = self.distributions.points.shape[0]
+    total = sparse.csr_array((N, N))
+    for s, A in self._gather("coupling", weights):
+        A, points = A.tocoo(), self._points(s)
+        total += sparse.coo_array((A.data, (points[A.row], points[A.col])), shape=(N, N)).tocsr()
+    return total
+
+# %% ../nbs/02c_cluster.ipynb #c2c9d7ae
+@patch
+def grad_embedded(
+    self: DaskTransport,
+    weights,  # (n_pairs,) one for each pair of the last solve
+) -> np.ndarray:  # (N, k): d/dZ of sum_p weights_p cost_p
+    "Derivative by the embedded points: each worker sends one row for each point of its clouds."
+    total = np.zeros((self.distributions.points.shape[0], getattr(self, "rank", 0)))
+    for s, grad in self._gather("grad_embedded", weights):
+        total[self._points(s)] += grad
+    return total
+
+
+@patch
+def grad(
+    self: DaskTransport,
+    weights,  # (n_pairs,) one for each pair of the last solve
+) -> np.ndarray:  # (k, d): d/dW of sum_p weights_p cost_p
+    "Derivative by W: each worker sends one (k, d) matrix, the sum over its pairs."
+    total = np.zeros((getattr(self, "rank", 0), self.distributions.d))
+    for _, grad in self._gather("grad", weights):
+        total += grad
+    return total

@@ -14,6 +14,7 @@ import torch
 from scipy import sparse
 from tqdm.auto import tqdm
 
+from .distributions import patch
 from .warmstart import PairwiseTransport
 
 # %% ../nbs/02b_sinkhorn.ipynb #7c50e27a
@@ -182,106 +183,124 @@ class SinkhornTransport(PairwiseTransport):
         self.device, self.epsilon, self.threads = pick_device(device), epsilon, n_jobs
         self.sizes = np.diff(distributions.offsets)
 
-    def solve_embedded(
-        self,
-        Z,  # (N, k) float64 embedded points, in the order of distributions.points
-        which=None,  # indices into pairs, default all
-        verbose=0,  # 1 shows a progress bar
-    ) -> np.ndarray:  # (n_pairs,) float64 costs of the rounded plans
-        "Costs; `gaps` says how far each is above the optimum at most."
-        self.Z, self.which = Z, np.arange(len(self.pairs)) if which is None else np.asarray(which, dtype=int)
-        costs, self.gaps = np.zeros(len(self.which)), np.zeros(len(self.which))
-        with tqdm(desc="OT distances", total=len(self.which), disable=not verbose) as bar:
-            for at in self._groups(np.arange(len(self.which))):
-                costs[at], self.gaps[at] = self._solve_batch(self.which[at])
-                bar.update(len(at))
-        return costs
+# %% ../nbs/02b_sinkhorn.ipynb #5b65bea0
+@patch
+def _groups(self: SinkhornTransport, at):
+    "Positions in `which`, in groups that fit into memory; meanwhile PyTorch has n_jobs threads."
+    before = torch.get_num_threads()
+    torch.set_num_threads(self.threads or before)
+    try:
+        for group in batches(self.sizes[self.pairs[self.which[at]]], ENTRIES[self.device.type]):
+            yield at[group]
+    finally:
+        torch.set_num_threads(before)
 
-    def _groups(self, at):
-        "Positions in `which`, in groups that fit into memory; meanwhile PyTorch has n_jobs threads."
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or before)
-        try:
-            for group in batches(self.sizes[self.pairs[self.which[at]]], ENTRIES[self.device.type]):
-                yield at[group]
-        finally:
-            torch.set_num_threads(before)
 
-    def _load(self, pairs):
-        sides, to = [], {"device": self.device}
-        for side in self.pairs[pairs].T:
-            index, there = padded([self.distributions.rows(i) for i in side])
-            sides.append((torch.as_tensor(index, **to), self.Z[index], self.distributions.weights[index] * there))
-        (rows, X, a), (cols, Y, b) = sides
-        X, Y, a, b = (torch.as_tensor(x, **to) for x in (X, Y, a, b))
-        cost = torch.cdist(X, Y, compute_mode="donot_use_mm_for_euclid_dist")
-        typical = torch.einsum("bn,bnm,bm->b", a, cost, b)[:, None, None]
-        return Batch(rows, cols, a, b, cost, torch.where(typical > 0, typical, 1.0))
+@patch
+def _load(self: SinkhornTransport, pairs):
+    sides, to = [], {"device": self.device}
+    for side in self.pairs[pairs].T:
+        index, there = padded([self.distributions.rows(i) for i in side])
+        sides.append((torch.as_tensor(index, **to), self.Z[index], self.distributions.weights[index] * there))
+    (rows, X, a), (cols, Y, b) = sides
+    X, Y, a, b = (torch.as_tensor(x, **to) for x in (X, Y, a, b))
+    cost = torch.cdist(X, Y, compute_mode="donot_use_mm_for_euclid_dist")
+    typical = torch.einsum("bn,bnm,bm->b", a, cost, b)[:, None, None]
+    return Batch(rows, cols, a, b, cost, torch.where(typical > 0, typical, 1.0))
 
-    def _potentials(self, pairs, width):
-        "Kept potentials as (B, width) float32, and whether there were any for all pairs."
-        g = np.zeros((len(pairs), width), dtype=np.float32)
-        for row, p in zip(g, pairs):
-            if self.states[p] is not None:
-                row[: len(self.states[p])] = self.states[p]
-        return torch.as_tensor(g, device=self.device), all(self.states[p] is not None for p in pairs)
+# %% ../nbs/02b_sinkhorn.ipynb #4cd17c6f
+@patch
+def _potentials(self: SinkhornTransport, pairs, width):
+    "Kept potentials as (B, width) float32, and whether there were any for all pairs."
+    g = np.zeros((len(pairs), width), dtype=np.float32)
+    for row, p in zip(g, pairs):
+        if self.states[p] is not None:
+            row[: len(self.states[p])] = self.states[p]
+    return torch.as_tensor(g, device=self.device), all(self.states[p] is not None for p in pairs)
 
-    def _solve_batch(self, pairs):
-        batch = self._load(pairs)
-        g, warm = self._potentials(pairs, batch.b.shape[1])
-        cost, log_a, log_b = (x.float() for x in (batch.cost / batch.unit, batch.a.log(), batch.b.log()))
-        epsilons = [self.epsilon] if warm else schedule(self.epsilon)
-        g, _ = sinkhorn(cost, log_a, log_b, g, epsilons, max(self.tol, self.epsilon))
-        for p, row in zip(pairs, g.cpu().numpy()):
-            self.states[p] = row[: self.sizes[self.pairs[p, 1]]].copy()
-        upper = (batch.cost * batch.plan(g, self.epsilon)).sum((-1, -2))
-        lower = lower_bound(batch.cost, batch.a, batch.b, g * batch.unit[:, 0])
-        gap = torch.where(upper > 0, (upper - lower) / upper, 0.0).clamp(min=0)
-        return upper.cpu().numpy(), gap.cpu().numpy()
 
-    def _plans(self, weights):
-        "Batches of the last solve with their rounded plans, times the weights; pairs of weight 0 are left out."
-        weights = self._weights(weights)
-        for at in self._groups(np.flatnonzero(weights)):
-            batch = self._load(self.which[at])
-            g, _ = self._potentials(self.which[at], batch.b.shape[1])
-            share = torch.as_tensor(weights[at], device=self.device)[:, None, None]
-            yield batch, share * batch.plan(g, self.epsilon)
+@patch
+def _solve_batch(self: SinkhornTransport, pairs):
+    batch = self._load(pairs)
+    g, warm = self._potentials(pairs, batch.b.shape[1])
+    cost, log_a, log_b = (x.float() for x in (batch.cost / batch.unit, batch.a.log(), batch.b.log()))
+    epsilons = [self.epsilon] if warm else schedule(self.epsilon)
+    g, _ = sinkhorn(cost, log_a, log_b, g, epsilons, max(self.tol, self.epsilon))
+    for p, row in zip(pairs, g.cpu().numpy()):
+        self.states[p] = row[: self.sizes[self.pairs[p, 1]]].copy()
+    upper = (batch.cost * batch.plan(g, self.epsilon)).sum((-1, -2))
+    lower = lower_bound(batch.cost, batch.a, batch.b, g * batch.unit[:, 0])
+    gap = torch.where(upper > 0, (upper - lower) / upper, 0.0).clamp(min=0)
+    return upper.cpu().numpy(), gap.cpu().numpy()
 
-    def bounds_embedded(
-        self,
-        Z,  # (N, k) float64 embedded points
-        which=None,  # indices into pairs, default all
-    ) -> tuple:  # lower (n_pairs,) zeros, upper (n_pairs,) infinite
-        "No pair is skipped: no exact plans are kept."
-        n = len(self.pairs) if which is None else len(which)
-        return np.zeros(n), np.full(n, np.inf)
+# %% ../nbs/02b_sinkhorn.ipynb #91aae96b
+@patch
+def solve_embedded(
+    self: SinkhornTransport,
+    Z,  # (N, k) float64 embedded points, in the order of distributions.points
+    which=None,  # indices into pairs, default all
+    verbose=0,  # 1 shows a progress bar
+) -> np.ndarray:  # (n_pairs,) float64 costs of the rounded plans
+    "Costs; `gaps` says how far each is above the optimum at most."
+    self.Z, self.which = Z, np.arange(len(self.pairs)) if which is None else np.asarray(which, dtype=int)
+    costs, self.gaps = np.zeros(len(self.which)), np.zeros(len(self.which))
+    with tqdm(desc="OT distances", total=len(self.which), disable=not verbose) as bar:
+        for at in self._groups(np.arange(len(self.which))):
+            costs[at], self.gaps[at] = self._solve_batch(self.which[at])
+            bar.update(len(at))
+    return costs
 
-    def coupling(
-        self,
-        weights,  # (n_pairs,) one for each pair of the last solve
-    ) -> sparse.csr_array:  # (N, N) symmetric
-        "sum_p weights_p (plan_p + plan_p') over all points; entries up to 1e-12 are dropped. A blurred plan is large."
-        total = sparse.csr_array((len(self.Z),) * 2) if hasattr(self, "Z") else 0
-        for batch, plan in self._plans(weights):
-            p, i, j = torch.nonzero(plan.abs() > 1e-12, as_tuple=True)
-            mass, row, col = (x.cpu().numpy() for x in (plan[p, i, j], batch.rows[p, i], batch.cols[p, j]))
-            total += sparse.coo_array((mass, (row, col)), shape=total.shape).tocsr()
-        return total + total.T
+# %% ../nbs/02b_sinkhorn.ipynb #c5009112
+@patch
+def bounds_embedded(
+    self: SinkhornTransport,
+    Z,  # (N, k) float64 embedded points
+    which=None,  # indices into pairs, default all
+) -> tuple:  # lower (n_pairs,) zeros, upper (n_pairs,) infinite
+    "No pair is skipped: no exact plans are kept."
+    n = len(self.pairs) if which is None else len(which)
+    return np.zeros(n), np.full(n, np.inf)
 
-    def grad_embedded(
-        self,
-        weights,  # (n_pairs,) one for each pair of the last solve
-    ) -> np.ndarray:  # (N, k): d/dZ of sum_p weights_p cost_p, the plans held fixed
-        "Envelope theorem: the plan times the gradient of the distance."
-        Z = torch.as_tensor(getattr(self, "Z", np.zeros((0, 0))), device=self.device)
-        total = torch.zeros_like(Z)
-        for batch, plan in self._plans(weights):
-            pull = torch.where(batch.cost > 0, plan / batch.cost, 0.0)
-            X, Y = Z[batch.rows], Z[batch.cols]
-            for index, part in (
-                (batch.rows, pull.sum(2)[..., None] * X - pull @ Y),
-                (batch.cols, pull.sum(1)[..., None] * Y - pull.mT @ X),
-            ):
-                total.index_add_(0, index.flatten(), part.flatten(0, 1))
-        return total.cpu().numpy()
+# %% ../nbs/02b_sinkhorn.ipynb #8cfc9e76
+@patch
+def _plans(self: SinkhornTransport, weights):
+    "Batches of the last solve with their rounded plans, times the weights; pairs of weight 0 are left out."
+    weights = self._weights(weights)
+    for at in self._groups(np.flatnonzero(weights)):
+        batch = self._load(self.which[at])
+        g, _ = self._potentials(self.which[at], batch.b.shape[1])
+        share = torch.as_tensor(weights[at], device=self.device)[:, None, None]
+        yield batch, share * batch.plan(g, self.epsilon)
+
+
+@patch
+def coupling(
+    self: SinkhornTransport,
+    weights,  # (n_pairs,) one for each pair of the last solve
+) -> sparse.csr_array:  # (N, N) symmetric
+    "sum_p weights_p (plan_p + plan_p') over all points; entries up to 1e-12 are dropped. A blurred plan is large."
+    total = sparse.csr_array((len(self.Z),) * 2) if hasattr(self, "Z") else 0
+    for batch, plan in self._plans(weights):
+        p, i, j = torch.nonzero(plan.abs() > 1e-12, as_tuple=True)
+        mass, row, col = (x.cpu().numpy() for x in (plan[p, i, j], batch.rows[p, i], batch.cols[p, j]))
+        total += sparse.coo_array((mass, (row, col)), shape=total.shape).tocsr()
+    return total + total.T
+
+# %% ../nbs/02b_sinkhorn.ipynb #a4c634aa
+@patch
+def grad_embedded(
+    self: SinkhornTransport,
+    weights,  # (n_pairs,) one for each pair of the last solve
+) -> np.ndarray:  # (N, k): d/dZ of sum_p weights_p cost_p, the plans held fixed
+    "Envelope theorem: the plan times the gradient of the distance."
+    Z = torch.as_tensor(getattr(self, "Z", np.zeros((0, 0))), device=self.device)
+    total = torch.zeros_like(Z)
+    for batch, plan in self._plans(weights):
+        pull = torch.where(batch.cost > 0, plan / batch.cost, 0.0)
+        X, Y = Z[batch.rows], Z[batch.cols]
+        for index, part in (
+            (batch.rows, pull.sum(2)[..., None] * X - pull @ Y),
+            (batch.cols, pull.sum(1)[..., None] * Y - pull.mT @ X),
+        ):
+            total.index_add_(0, index.flatten(), part.flatten(0, 1))
+    return total.cpu().numpy()

@@ -20,10 +20,11 @@ import pytest
 from scipy.spatial.distance import squareform
 
 from ggml_nb import GGML, Distributions, from_anndata, make_distributions, make_scrna, pairwise_wasserstein
+from ggml_nb.arguments import unfinished
 from ggml_nb.checkpoint import write_npz
-from ggml_nb.cli import main, unfinished
+from ggml_nb.cli import main
 from ggml_nb.download import DATASETS
-from ggml_nb.report import checkpoint_in, euclidean_cells
+from ggml_nb.outcome import checkpoint_in, euclidean_cells
 
 COMMAND = [str(Path(sys.executable).with_name("ggml-nb"))]
 KEYS = ["--sample-key", "sample", "--label-key", "label"]

@@ -11,7 +11,8 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from ggml_nb import GGML, Distributions, compare_metrics, confidence_interval, make_distributions, split_distributions
-from ggml_nb.comparison import BASELINES, COLUMNS, METHODS, SCORES, learn_baseline, pivoted_cholesky
+from ggml_nb.baselines import BASELINES, METHODS, learn_baseline, pivoted_cholesky
+from ggml_nb.comparison import COLUMNS, SCORES
 
 BASIC = ["method", "split", *SCORES]  # what callers relied on before there were levels
 

@@ -8,8 +8,9 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
 from ggml_nb import Distributions, PairwiseTransport
+from ggml_nb.simplex import first_state, grow, simplex, units
 from ggml_nb.transport import solve_dense
-from ggml_nb.warmstart import bounds, first_state, grow, price, simplex, solve_pair, units
+from ggml_nb.warmstart import bounds, price, solve_pair
 
 
 def draw(rng, P, n):
