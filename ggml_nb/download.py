@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATASETS', 'API', 'PAUSES', 'cache_folder', 'connect', 'get_json', 'find_record', 'find_file', 'append', 'transfer',
-           'sha256_of', 'verify', 'fetch', 'file_name', 'source', 'download_cellxgene']
+           'sha256_of', 'verify', 'alone', 'fetch', 'file_name', 'source', 'download_cellxgene']
 
 # %% ../nbs/07a_download.ipynb #66b57518
 import hashlib
@@ -14,6 +14,7 @@ import re
 import shutil
 import time
 import uuid
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -21,6 +22,7 @@ from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
 import h5py
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm.auto import tqdm
 
@@ -185,6 +187,24 @@ def verify(
     if not h5py.is_hdf5(path):
         raise ValueError("it is not an .h5ad file: it does not begin like HDF5")
 
+# %% ../nbs/07a_download.ipynb #7d6e4944
+@contextmanager
+def alone(
+    path,  # Path of what is written
+):
+    "One process at a time: a second one gets an error."
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise OSError(f"another process is writing into {path}: wait for it") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows does not remove a file that is open
+            os.unlink(lock.lock_file)
+        lock.release()
+
 # %% ../nbs/07a_download.ipynb #32e19c47
 def fetch(
     url,
@@ -201,7 +221,7 @@ def fetch(
     if lacking > free:
         raise ValueError(f"{path.parent} has {free} bytes left, and {lacking} are needed; name another folder")
     try:
-        with tqdm(desc=path.name, unit="B", unit_scale=True, disable=not verbose) as bar:
+        with alone(part), tqdm(desc=path.name, unit="B", unit_scale=True, disable=not verbose) as bar:
             transfer(url, part, size, bar)
         verify(part, size, sha256)
     except ValueError as error:

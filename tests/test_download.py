@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -142,6 +144,18 @@ def test_a_later_call_goes_on_too(site, data, tmp_path):
     site.patience, site.asked[:] = [], []
     assert get(folder=tmp_path).read_bytes() == data
     assert ranges_of_file(site) == ["bytes=999-"] and left(tmp_path) == ["kidney.h5ad"]
+
+
+def test_a_second_process_waits(site, data, tmp_path):
+    hold = "import sys, pathlib; from ggml_nb.download import alone\nwith alone(pathlib.Path(sys.argv[1])):"
+    hold += " print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(tmp_path / ".kidney.h5ad.v1.part")]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(OSError, match="another process is writing into .*wait for it"):
+        get(folder=tmp_path)
+    other.communicate("")
+    assert get(folder=tmp_path).read_bytes() == data and left(tmp_path) == ["kidney.h5ad"]
 
 
 def test_a_new_version_does_not_go_on_from_the_old_one(site, data, tmp_path):
