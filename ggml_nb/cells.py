@@ -20,7 +20,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar
 
-from .distributions import Distributions, check_clouds
+from .distributions import Distributions, as_points, check_clouds
 from .genes import donor_half
 from .mahalanobis import as_matrix, interpolate, project
 from .patients import principal_axes
@@ -41,6 +41,7 @@ def cell_relevance(
     check_clouds(distributions)
     for name, value in {"n_splits": n_splits, "k": k}.items():
         check_scalar(value, name, numbers.Integral, min_val=1)
+    check_scalar(threshold, "threshold", numbers.Real, min_val=0, max_val=1)
     D, rng = distributions, np.random.default_rng(seed)
     trial = clone(GGML(random_state=seed) if model is None else model).set_params(checkpoint=None, verbose=0)
     label = D.labels[D.sample]
@@ -93,6 +94,8 @@ def blend_euclidean(
     n_components=50,  # principal components that stand for the Euclidean metric
 ):  # (k + n_components, d)
     "A metric between Euclidean and learned, each in units of its own mean squared distance."
+    check_scalar(n_components, "n_components", numbers.Integral, min_val=1)
+    points = as_points(points)
     return interpolate(unit_size(points, principal_axes(points, n_components)), unit_size(points, W), weight)
 
 # %% ../nbs/07d_cells.ipynb #05c7ff50
@@ -137,7 +140,7 @@ def summarize(
     D, named = distributions, np.ndim(by) == 1
     if named and (len(by) != len(D.sample) or pd.isna(np.asarray(by, dtype=object)).any()):
         raise ValueError(f"by must name each of the {len(D.sample)} points, none missing, got {len(by)} names")
-    if not named and (not isinstance(by, (int, np.integer)) or by < 1):
+    if not named and (not isinstance(by, (int, np.integer)) or by is True or by < 1):
         raise ValueError(f"by must be a whole number of at least 1, or names of the points, got {by!r}")
     if method not in ("kmeans", "gmm"):
         raise ValueError(f"method must be 'kmeans' or 'gmm', got {method!r}")
@@ -167,6 +170,10 @@ def summary_error(
     n_jobs=None,  # threads
 ):  # dict: median and max relative error of the distances, Spearman correlation with the exact ones
     "What a summary costs: its OT distances against those of the full clouds."
+    check_clouds(distributions)
+    check_clouds(summary, "summary")
+    if not np.array_equal(distributions.sample_names, summary.sample_names) or len(summary) < 2:
+        raise ValueError("summary must hold the same samples in the same order, two at least: make it with summarize")
     exact, rough = (squareform(pairwise_wasserstein(x, W, n_jobs=n_jobs)) for x in (distributions, summary))
     error = np.abs(rough - exact) / np.maximum(exact, np.finfo(float).tiny)
     return {"median": float(np.median(error)), "max": float(error.max()), "spearman": float(spearmanr(exact, rough)[0])}

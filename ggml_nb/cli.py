@@ -14,6 +14,7 @@ import os
 import sys
 import warnings
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -164,6 +165,8 @@ def paper_command(args):
     "ggml-nb paper"
     check_output(args.output, folder=True)
     make_model(args)  # complains before the download
+    if args.file not in DATASETS and not Path(args.file).exists():
+        raise ValueError(f"{args.file} is neither a file nor one of {', '.join(DATASETS)}")
     for key, column in DATASETS.get(args.file, {"keys": {}})["keys"].items():
         if getattr(args, key) is None:
             setattr(args, key, column)

@@ -6,6 +6,8 @@
 __all__ = ['as_points', 'as_weights', 'as_codes', 'as_names', 'as_sample', 'stack_clouds', 'Distributions', 'check_clouds']
 
 # %% ../nbs/00_distributions.ipynb #03b8932e
+import os
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -17,6 +19,9 @@ def as_points(
     dtype=np.float32,  # of the result, None keeps the precision that came
 ):  # (N, d) ndarray or CSR, never densified
     "Check a table of points: two axes, at least one row, real and finite; dense or CSR as it came."
+    if hasattr(points, "obs_names") or isinstance(points, (str, os.PathLike)):
+        what = "a path" if isinstance(points, (str, os.PathLike)) else "an AnnData"
+        raise TypeError(f"{name} must be a numeric (N, d) array, got {what}: from_anndata reads cells, or give adata.X")
     try:
         points = points.tocsr() if sparse.issparse(points) else np.asarray(points)
         if points.dtype.kind not in "biuf":  # numbers stored as objects or text
@@ -160,7 +165,7 @@ def check_clouds(
     name="distributions",  # argument name for the error message
 ):
     "Clouds are expected: one clear error for anything else."
-    if not isinstance(distributions, Distributions):
+    if not hasattr(distributions, "offsets"):
         raise TypeError(
             f"{name} must be a Distributions, got {type(distributions).__name__}: from_anndata makes one of an "
             "AnnData, Distributions.from_list one of a list of clouds"

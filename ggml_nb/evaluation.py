@@ -8,6 +8,7 @@ __all__ = ['COLORS', 'grouped_split', 'split_distributions', 'knn_score', 'clust
            'class_colors', 'plot_clustermap', 'umap_embedding', 'plot_embedding']
 
 # %% ../nbs/08_evaluation.ipynb #67af16dc
+import numbers
 import time
 import warnings
 
@@ -22,6 +23,7 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import accuracy_score, adjusted_rand_score, balanced_accuracy_score, mutual_info_score
 from sklearn.model_selection import ParameterGrid, StratifiedGroupKFold, StratifiedShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
 from .distributions import check_clouds
@@ -81,6 +83,7 @@ def knn_score(
     D, labels = np.asarray(D), np.asarray(labels)
     if D.ndim != 2 or D.shape != (len(labels), len(labels)):
         raise ValueError(f"D must be a square matrix with one row per label, got {D.shape} and {len(labels)} labels")
+    check_scalar(k, "k", numbers.Integral, min_val=1)
     if set(np.asarray(train)) & set(np.asarray(test)):
         raise ValueError("train and test share indices: a held-out score needs disjoint sets")
     vote = KNeighborsClassifier(min(k, len(train)), weights="distance", metric="precomputed")
@@ -223,6 +226,7 @@ def permutation_test(
     **kwargs,  # for `cross_validate`
 ):  # dict: accuracy, chance (n_permutations,), p_value
     "Is the held-out accuracy better than on shuffled labels? p = (1 + #{chance >= accuracy}) / (1 + n)."
+    check_scalar(n_permutations, "n_permutations", numbers.Integral, min_val=1)
     rng = np.random.default_rng(seed)
     score = cross_validate(distributions, model, seed=seed, **kwargs).accuracy.mean()
     shuffles = (shuffle_labels(distributions, rng) for _ in range(n_permutations))
@@ -308,6 +312,8 @@ def plot_embedding(
     from matplotlib.colors import to_rgb
 
     ax, coordinates, labels = ax or plt.gca(), np.asarray(coordinates), np.asarray(labels).astype(str)
+    if coordinates.shape != (len(labels), 2):
+        raise ValueError(f"coordinates must have shape ({len(labels)}, 2), a row a label, got {coordinates.shape}")
     colors = {name: to_rgb(c) for name, c in class_colors(labels).items()}
     order = np.random.default_rng(0).permutation(len(labels))
     shade = [colors[name] for name in labels[order]]

@@ -8,15 +8,19 @@ __all__ = ['learned_axes', 'shares', 'pseudobulk_test', 'donor_half', 'gene_stab
 
 # %% ../nbs/07b_genes.ipynb #896d3593
 import json
+import numbers
+import os
 
 import anndata
 import numpy as np
 import pandas as pd
 from scipy.stats import f_oneway, false_discovery_control, hypergeom
 from sklearn.base import clone
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from .distributions import check_clouds
 from .mahalanobis import as_matrix
 from .scrna import fitted_distributions, sample_means
 from .training import GGML
@@ -39,7 +43,11 @@ def learned_axes(
     else:
         W = as_matrix(source)
     names = [f"gene {i}" for i in range(W.shape[1])] if feature_names is None else feature_names
-    return W * (1.0 if scale is None else np.asarray(scale)), np.asarray(names)
+    scale = np.ones(W.shape[1]) if scale is None else np.asarray(scale)
+    for name, value in {"feature_names": names, "scale": scale}.items():
+        if len(value) != W.shape[1]:
+            raise ValueError(f"{name} must have {W.shape[1]} entries, one for each column of W, got {len(value)}")
+    return W * scale, np.asarray(names)
 
 # %% ../nbs/07b_genes.ipynb #ae84411c
 def shares(
@@ -82,6 +90,8 @@ def donor_half(
     for kind in sorted(set(kinds)):  # a donor may have samples of several classes
         alike = [i for i in range(len(donors)) if kinds[i] == kind]
         kept.extend(rng.permutation(alike)[: max(2, -(-len(alike) // 2))])
+    if len(kept) == len(donors):
+        raise ValueError("labels: no class has three donors, so that a half of them, two at least, would be all")
     return np.flatnonzero(np.isin(code, kept))
 
 # %% ../nbs/07b_genes.ipynb #2c1c17d7
@@ -115,10 +125,12 @@ def rank_genes(
 ):  # DataFrame, most important gene first: gene, importance, axis_1..; higher_in, difference, p_value, fdr; stability
     "Genes by their share of the metric, s_g^2 (W'W)_gg over its sum; beside it what sample means say."
     check_top(top)
+    check_scalar(n_refits, "n_refits", numbers.Integral, min_val=0)
     axes, names = learned_axes(source, feature_names, scale)
     columns = {f"axis_{i + 1}": axis for i, axis in enumerate(axes)}
     table = pd.DataFrame({"gene": names, "importance": shares(axes), **columns})
     if distributions is not None:
+        check_clouds(distributions)
         D = distributions
         if not np.array_equal(D.feature_names, names):
             raise ValueError("distributions must have the features of the metric, in its order: give those of the fit")
@@ -237,7 +249,7 @@ def read_gmt(
     path,  # of a GMT file: set name, description, genes, separated by tabs
 ):  # dict of set names and lists of genes
     "Gene sets of a GMT file."
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
         rows = [line.rstrip("\r\n").split("\t") for line in file if line.strip()]
     if not rows or any(len(row) < 3 for row in rows):
         raise ValueError(f"{path} is not a GMT file: a line needs a name, a description and genes, separated by tabs")
@@ -253,16 +265,19 @@ def enrich_genes(
     top=50,  # genes of the head that are tested
 ):  # DataFrame, smallest p first: gene_set, overlap, size, p_value, fdr, genes
     "Over-representation of gene sets among the top genes: hypergeometric test, Benjamini-Hochberg over sets."
-    if not isinstance(ranking, pd.DataFrame):
+    if not isinstance(ranking, pd.DataFrame) or "gene" not in ranking:
         raise TypeError(
             f"ranking must be the DataFrame of rank_genes, got {type(ranking).__name__}: call rank_genes first"
         )
+    if not isinstance(gene_sets, (dict, str, os.PathLike)):
+        raise TypeError(f"gene_sets must be a dict or the path of a GMT file, got {type(gene_sets).__name__}")
     sets = gene_sets if isinstance(gene_sets, dict) else read_gmt(gene_sets)
     check_top(top)
-    background, head = set(ranking.gene), set(ranking.gene[:top])
+    names = ranking.gene.astype(str)
+    background, head = set(names), set(names[:top])
     rows = []
     for name, genes in sets.items():
-        genes = background & set(genes)
+        genes = background & set(map(str, genes))
         if genes:
             hit = head & genes
             p = hypergeom.sf(len(hit) - 1, len(background), len(genes), len(head))

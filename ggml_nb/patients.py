@@ -18,11 +18,11 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar
 
-from .distributions import Distributions
+from .distributions import Distributions, check_clouds
 from .genes import learned_axes
 from .mahalanobis import match_features, project
 from .scrna import fitted_distributions, from_anndata
-from .training import GGML
+from .training import GGML, check_linear
 from .warmstart import PairwiseTransport
 
 # %% ../nbs/07c_patients.ipynb #ba00ea89
@@ -78,6 +78,8 @@ def read_new(
     "The new samples with all their features; their label need not be known."
     if isinstance(new, Distributions):
         return new
+    if "gene_filter" in asked:
+        raise TypeError("gene_filter: the genes are those of the fit, and cannot be chosen anew")
     known = json.loads(fitted.uns["ggml"]["data"]) if isinstance(fitted, anndata.AnnData) else {}
     key = sample_key or known.get("sample_key")
     if key is None:
@@ -98,17 +100,28 @@ def place_patients(
 ) -> Placement:
     "Distances of new samples to the old, the class that the nearest suggest, and how far away they are."
     check_scalar(k, "k", numbers.Integral, min_val=1)
-    W = fitted.components_ if isinstance(fitted, GGML) else None
-    if W is None:
+    if isinstance(fitted, anndata.AnnData):
         old, W = fitted_distributions(fitted), fitted.uns["ggml"]["components"]
+    elif isinstance(fitted, GGML):
+        check_linear(fitted)
+        W = fitted.components_
+    else:
+        raise TypeError(f"fitted must be an AnnData after fit_anndata, or a GGML, got {type(fitted).__name__}")
     if old is None:
         raise ValueError("old is missing: a GGML does not hold the samples of its fit; give their Distributions")
+    check_clouds(old, "old")
+    axes, names = learned_axes(fitted)
+    if not np.array_equal(names, old.feature_names):
+        raise ValueError(
+            f"old must have the {len(names)} features of the fit in its order: "
+            "ask from_anndata for them, with gene_filter=model.feature_names_in_"
+        )
     new = read_new(fitted, new, sample_key, **asked)
-    here, there = match_features(learned_axes(fitted)[0], old.feature_names, new.feature_names, "new")
+    here, there = match_features(axes, names, new.feature_names, "new")
     X_old, X_new = old.points[:, here], new.points[:, there]
     D = joint_distances(old, new, project(X_old, W[:, here]), project(X_new, W[:, here]), n_jobs)
-    few_old, few_new, axes = old.subsample(100), new.subsample(100), principal_axes(X_old)
-    Z = project(few_old.points[:, here], axes), project(few_new.points[:, there], axes)
+    few_old, few_new, main = old.subsample(100), new.subsample(100), principal_axes(X_old)
+    Z = project(few_old.points[:, here], main), project(few_new.points[:, there], main)
     D_all = joint_distances(few_old, few_new, *Z, n_jobs)
     n, labels = len(old), old.class_names[old.labels].astype(str)
     vote = KNeighborsClassifier(min(k, n), weights="distance", metric="precomputed").fit(D[:n, :n], labels)
@@ -122,7 +135,8 @@ def place_patients(
         "ratio": isolation(D, groups),
         "ratio_all": isolation(D_all, groups),
     }
-    names = np.concatenate([old.sample_names, new.sample_names]).astype(str)
+    known, arrived = old.sample_names.astype(str), new.sample_names.astype(str)
+    names = np.concatenate([known, np.where(np.isin(arrived, known), np.char.add(arrived, " (new)"), arrived)])
     return Placement(pd.DataFrame(columns, index=names[n:]), pd.DataFrame(D, names, names), labels)
 
 # %% ../nbs/07c_patients.ipynb #79332df6

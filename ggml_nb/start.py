@@ -126,7 +126,7 @@ def ridge_rule(
     n,  # distributions
 ) -> float:
     "u (0.2 + 15 / n) + (40 / n^2) tr(S_same) / q, u the geometric mean of the eigenvalues: the fewer, the rounder."
-    mean = np.trace(same) / len(same)
+    mean = max(np.trace(same), 0) / len(same)
     typical = np.exp(np.log(np.maximum(np.linalg.eigvalsh(same), 0) + 1e-3 * mean + np.finfo(float).tiny).mean())
     return typical * (0.2 + 15 / n) + mean * 40 / n**2
 
@@ -193,5 +193,7 @@ def spectral_start(
     a, b = np.sort(few.labels[pairs], axis=1).T
     key = a * len(few.class_names) + b
     same, diff = (scatter(B, transport, balanced_weights(kind, key)) for kind in (a == b, a != b))
+    if np.trace(same + diff) <= 1e-12 * (B**2).sum() / len(B):
+        raise ValueError("the distributions are all alike: no metric can tell them apart")
     axes, whiten = whitened_axes(same, diff, ridge_rule(same, len(few)) if ridge is None else ridge, rank)
     return Start(axes, (whiten @ Q.T) * inverse)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'LEARNED', 'PAPER', 'Goal', 'set_goal', 'held_out_loss', 'make_optimizer', 'make_transport', 'train',
-           'check_parameters', 'check_distributions', 'GGML', 'all_points', 'project_named', 'check_linear']
+           'check_parameters', 'check_distributions', 'params_json', 'GGML', 'torch_threads', 'all_points',
+           'project_named', 'named_points', 'check_linear']
 
 # %% ../nbs/05_training.ipynb #6cb8b9bb
 import json
@@ -12,6 +13,7 @@ import numbers
 import os
 import time
 import warnings
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import anndata
@@ -27,9 +29,10 @@ from tqdm.auto import tqdm
 from .checkpoint import fingerprint, first_rng, load_checkpoint, plain, read_npz, save_checkpoint, write_npz
 from .cluster import DaskTransport
 from .distributions import Distributions, as_points, patch, stack_clouds
+from .files import expression, opened, read_rows, warn_if_counts
 from .ground_metrics import LinearMap, NetworkMap
 from .loss import NORMS, regularizer, triplet_loss
-from .mahalanobis import mahalanobis_matrix, match_features, project
+from .mahalanobis import mahalanobis_matrix, match_features, project, project_cells
 from .sinkhorn import SinkhornTransport
 from .start import feature_scale
 from .steps import costs_of, input_center, keep_back, make_map, rough_costs
@@ -182,7 +185,7 @@ def check_parameters(
     "One clear error for a parameter out of range, before any work starts."
     for name in ("rank", "n_neighbors", "max_epochs", "batch_size", "patience"):
         value = getattr(model, name)
-        if not isinstance(value, numbers.Integral) or value < 1:
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
     for name in ("margin", "reg", "lr", "tol"):
         value, above = getattr(model, name), name in ("lr", "tol")
@@ -198,6 +201,14 @@ def check_parameters(
         raise ValueError(f"metric must be None, 'diagonal' or a torch.nn.Module, got {metric!r}")
     if network and model.reg and model.reg_norm == "nuc":
         raise ValueError("reg_norm='nuc' needs a matrix: use 'fro' or 'l1' with a network")
+    if model.n_jobs is not None and (not isinstance(model.n_jobs, numbers.Integral) or model.n_jobs == 0):
+        raise ValueError(f"n_jobs must be a number of threads, or None for all cores, got {model.n_jobs!r}")
+    try:
+        np.random.default_rng(model.random_state)
+    except (TypeError, ValueError):
+        raise ValueError(f"random_state must be a seed, a Generator or None, got {model.random_state!r}") from None
+    if not isinstance(model.checkpoint, (str, os.PathLike, type(None))) or os.path.isdir(model.checkpoint or ""):
+        raise ValueError(f"checkpoint must be the path of a file, got {model.checkpoint!r}")
     if model.checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.abspath(model.checkpoint))):
         raise ValueError(f"checkpoint must lie in a folder that exists, got {os.fspath(model.checkpoint)!r}")
     if model.checkpoint is not None and model.solver != "exact":
@@ -213,6 +224,8 @@ def check_distributions(
         if y is not None:
             raise ValueError("y must be None when X is a Distributions, which carries its labels")
         return X
+    if isinstance(X, (anndata.AnnData, str, os.PathLike)) or X is None:
+        raise TypeError(f"X must be a Distributions or a list of clouds, got {type(X).__name__}: see fit_anndata")
     if y is None:
         raise ValueError("y is missing: a list of clouds needs one label per cloud")
     return Distributions.from_list(list(X), y)
@@ -221,6 +234,15 @@ def check_distributions(
 LEARNED = (
     "components_", "scale_", "history_", "n_iter_", "converged_", "n_features_in_", "feature_names_in_", "classes_",
 )  # fmt: skip
+
+
+def params_json(
+    model,  # GGML
+) -> str:
+    "Parameters as text: what GGML(**json.loads(...)) needs to learn in the same way; a Generator is no parameter."
+    seeds = np.random.Generator, np.random.RandomState
+    params = {k: v for k, v in model.get_params(deep=False).items() if not isinstance(v, seeds)}
+    return json.dumps({**params, "checkpoint": None}, default=plain)
 
 # %% ../nbs/05_training.ipynb #7997d0e5
 class GGML(TransformerMixin, BaseEstimator):
@@ -266,9 +288,26 @@ class GGML(TransformerMixin, BaseEstimator):
             model = cls(**json.loads(str(arrays["params"])))
             for name in LEARNED:
                 setattr(model, name, arrays[name][()])
+            model.source_ = json.loads(str(arrays["source"]))
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f"{path} is not {what}: {error}") from None
         return model
+
+# %% ../nbs/05_training.ipynb #a921f216
+@contextmanager
+def torch_threads(
+    model,  # GGML
+):
+    "One thread of PyTorch for a matrix, whose last digits would depend on their number; networks and Sinkhorn get all."
+    before, all_of_them = (
+        torch.get_num_threads(),
+        isinstance(model.metric, torch.nn.Module) or model.solver == "sinkhorn",
+    )
+    torch.set_num_threads(before if all_of_them else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 # %% ../nbs/05_training.ipynb #3427ce0b
 @patch
@@ -287,8 +326,10 @@ def fit(
     self.scale_ = feature_scale(distributions.points)
     points, A, frame = training_coordinates(self, distributions, rng)
     mapping = make_map(self, points, A)
-    self.history_, self.converged_, typical = train(self, with_points(distributions, points), mapping, key, rng, began)
-    for name in ("components_", "network_"):  # of an earlier fit
+    with torch_threads(self):
+        learned = train(self, with_points(distributions, points), mapping, key, rng, began)
+    self.history_, self.converged_, typical = learned
+    for name in ("components_", "network_", "source_"):  # of an earlier fit
         vars(self).pop(name, None)
     if isinstance(mapping, NetworkMap):
         self.network_, self.input_scale_, self.input_center_ = mapping.network, frame, input_center(self, points)
@@ -312,33 +353,55 @@ def all_points(
 # %% ../nbs/05_training.ipynb #d59d0229
 def project_named(
     model,  # GGML, fitted
-    adata,  # AnnData, its X normalised like the data of the fit
+    cells,  # AnnData, in memory, backed or lazy; or a path
+    layer,  # or None for that of the fit
+    use_rep,
 ):  # (N, k)
     "Cells of an AnnData: genes are matched by name, and those that it lacks are left out, with a warning."
     if not hasattr(model, "components_"):
-        raise ValueError(
-            "metric is a network: give transform the points themselves, all features in the order of the fit"
-        )
-    axes = model.components_ * model.scale_
-    here, there = match_features(axes, model.feature_names_in_, adata.var_names, "X")
-    points = as_points(adata.to_memory().X if adata.isbacked else adata.X)
-    return project(points[:, there], model.components_[:, here])
+        raise ValueError("metric is a network: give transform the points themselves, all features in the fit's order")
+    asked = {name: value for name, value in {"layer": layer, "use_rep": use_rep}.items() if value is not None}
+    with opened(cells) as table:
+        matrix, names = expression(table, **(asked or getattr(model, "source_", {})))
+        axes = model.components_ * model.scale_
+        here, there = match_features(axes, model.feature_names_in_, names, "X")
+        warn_if_counts(read_rows(matrix, np.arange(min(1000, matrix.shape[0]))))
+        W = np.zeros((len(axes), len(names)))
+        W[:, there] = model.components_[:, here]
+        return project_cells(matrix, W)
+
+# %% ../nbs/05_training.ipynb #6c430dc9
+def named_points(
+    model,  # GGML, fitted
+    distributions,  # Distributions
+):  # points (N, d'), columns of W for them
+    "Points whose features are those of the fit: matched by name, unless one side has numbers for names."
+    names, wanted = distributions.feature_names.astype(str), model.feature_names_in_.astype(str)
+    numbered = any(np.array_equal(x, np.arange(len(x)).astype(str)) for x in (names, wanted))
+    if numbered or np.array_equal(names, wanted):
+        return distributions.points, slice(None)
+    if not hasattr(model, "components_"):
+        raise ValueError("X must have the features of the fit, in its order: the metric is a network")
+    here, there = match_features(model.components_ * model.scale_, wanted, names, "X")
+    return distributions.points[:, there], here
 
 # %% ../nbs/05_training.ipynb #eb718231
 @patch
 def transform(
     self: GGML,
-    X,  # (N, d) points, ndarray or CSR; a Distributions, for its points; or an AnnData, matched by gene names
+    X,  # (N, d) points, ndarray or CSR; a Distributions, for its points; an AnnData or the path of one
+    layer=None,  # of an AnnData, default that of fit_anndata
+    use_rep=None,  # likewise
 ) -> np.ndarray:  # (N, k)
-    "Points in the learned space, where the ground metric is Euclidean."
+    "Points in the learned space, where the ground metric is Euclidean; what has feature names is matched by them."
     check_is_fitted(self, "n_iter_")
-    if isinstance(X, anndata.AnnData):
-        return project_named(self, X)
-    points = all_points(X)
-    if points.shape[1] != self.n_features_in_:
+    if isinstance(X, (anndata.AnnData, str, os.PathLike)):
+        return project_named(self, X, layer, use_rep)
+    points, here = named_points(self, X) if isinstance(X, Distributions) else (all_points(X), slice(None))
+    if isinstance(here, slice) and points.shape[1] != self.n_features_in_:
         raise ValueError(f"X has {points.shape[1]} features, but GGML was fitted with {self.n_features_in_}")
     if hasattr(self, "components_"):
-        return project(points, self.components_)
+        return project(points, self.components_[:, here])
     return NetworkMap(scale_features(points, self.input_scale_) - self.input_center_, self.network_).embed()
 
 # %% ../nbs/05_training.ipynb #99d1467a
@@ -349,10 +412,10 @@ def pairwise(
 ) -> np.ndarray:  # (n, n)
     "Exact OT distances between distributions under the learned ground metric."
     check_is_fitted(self, "n_iter_")
-    if not isinstance(X, Distributions):
-        X = Distributions.from_list(X, np.zeros(len(X), dtype=int))
+    named = isinstance(X, Distributions)
+    X = X if named else check_distributions(X, np.zeros(len(X), dtype=int))
     cost = PairwiseTransport(X, tol=1e-9, n_jobs=self.n_jobs).solve_embedded(
-        self.transform(X.points), verbose=self.verbose
+        self.transform(X if named else X.points), verbose=self.verbose
     )
     return squareform(cost)
 
@@ -380,9 +443,8 @@ def save(
 ):
     "Write parameters and what was learned as arrays and JSON in one .npz, without pickle."
     check_linear(self)
-    seeds = np.random.Generator, np.random.RandomState
-    params = {name: value for name, value in self.get_params().items() if not isinstance(value, seeds)}
-    write_npz(path, params=json.dumps(params, default=plain), **{name: getattr(self, name) for name in LEARNED})
+    source = json.dumps(getattr(self, "source_", {}))
+    write_npz(path, params=params_json(self), source=source, **{name: getattr(self, name) for name in LEARNED})
 
 # %% ../nbs/05_training.ipynb #e15edc60
 PAPER = {"units": "absolute", "init": "random", "margin": 10.0, "lr": 0.01, "max_epochs": 30, "n_neighbors": 5}

@@ -18,7 +18,9 @@ def check_classes(
     if len(members) < 2:
         raise ValueError(f"labels must hold at least two classes, got {names.astype(str).tolist()}")
     if max(map(len, members)) < 2:
-        raise ValueError("labels: every class has a single member, but a triplet needs two of one class")
+        raise ValueError(
+            "labels: every class has a single member (in this half of the data?), but a triplet needs two of one class"
+        )
     return members
 
 # %% ../nbs/03_triplets.ipynb #8003e18e

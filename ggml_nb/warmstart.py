@@ -17,7 +17,7 @@ from scipy.spatial.distance import squareform
 from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
 
-from .distributions import patch
+from .distributions import check_clouds, patch
 from .mahalanobis import project, pull_back
 from .simplex import State, first_state, jit, plan_cost, simplex
 from .transport import all_pairs, ground_distances, solve_dense
@@ -216,6 +216,7 @@ class PairwiseTransport:
         tol=1e-4,  # a cost is returned only with a certified relative gap of at most this
         n_jobs=None,  # threads, None for all cores; the result does not depend on it
     ):
+        check_clouds(distributions)
         self.distributions, self.tol = distributions, tol
         self.pairs = all_pairs(len(distributions)) if pairs is None else np.asarray(pairs)
         if self.pairs.ndim != 2 or self.pairs.shape[1] != 2 or not np.issubdtype(self.pairs.dtype, np.integer):
@@ -350,6 +351,7 @@ def pair_costs(
     verbose=0,  # 1 shows a progress bar
 ) -> np.ndarray:  # (n_pairs,) float64
     "OT distances of some pairs of distributions under one ground metric, each to 1e-9."
+    check_clouds(distributions)
     if W is not None:
         return PairwiseTransport(distributions, pairs, 1e-9, n_jobs).solve(W, verbose=verbose)
 
@@ -369,4 +371,5 @@ def pairwise_wasserstein(
     verbose=0,  # 1 shows a progress bar
 ) -> np.ndarray:  # (n, n) float64, symmetric, zero diagonal
     "OT distances of all pairs: `pair_costs` as a square table."
+    check_clouds(distributions)
     return squareform(pair_costs(distributions, all_pairs(len(distributions)), W, metric, n_jobs, verbose))

@@ -3,12 +3,14 @@
 import warnings
 
 import anndata
+import dask.array as da
 import numpy as np
 import pytest
 from scipy import sparse
 from scipy.spatial.distance import pdist
 
 from ggml_nb import (
+    GGML,
     Distributions,
     blend_euclidean,
     cell_relevance,
@@ -18,8 +20,10 @@ from ggml_nb import (
     make_distributions,
     make_scrna,
     pairwise_wasserstein,
+    permutation_test,
     place_patients,
     plot_blend,
+    plot_embedding,
     plot_placement,
     plot_relevance,
     project,
@@ -79,6 +83,85 @@ def test_new_patients_are_checked(cohort):
         place_patients(known, arrived, k=0)
     with pytest.raises(ValueError, match="n_splits == 0"):
         cell_relevance(fitted_distributions(known), n_splits=0)
+
+
+def test_features_are_matched_by_name_everywhere(cohort):
+    known, arrived, model = cohort
+    names = fitted_distributions(known).feature_names
+    old, turned = (from_anndata(known, "sample", "label", gene_filter=g) for g in (names, names[::-1]))
+    assert np.allclose(model.transform(turned), model.transform(old)) and np.allclose(
+        model.pairwise(turned), model.pairwise(old)
+    )
+    assert np.allclose(model.transform(old.points), model.transform(old))
+    for wrong in (turned, from_anndata(known, "sample", "label", gene_filter=None)):
+        with pytest.raises(ValueError, match=f"old must have the {len(names)} features of the fit in its order"):
+            place_patients(model, arrived, "sample", old=wrong)
+    with pytest.raises(ValueError, match="X has none of the"):
+        model.transform(Distributions(old.points, old.sample, old.labels, feature_names=["x" + n for n in names]))
+
+
+def test_transform_takes_the_matrix_of_the_fit(cohort, tmp_path):
+    known = cohort[0].copy()
+    known.layers["log"], counts = known.X.copy(), np.round(np.expm1(known.X.toarray())).astype(np.float32)
+    known.X = counts
+    model = fit_anndata(known, "sample", "label", layer="log", max_epochs=1)
+    assert np.allclose(model.transform(known), known.obsm["X_ggml"], atol=1e-5)
+    with pytest.warns(UserWarning, match="raw counts"):
+        GGML.transform(cohort[2], known)
+    model.save(tmp_path / "metric.npz")
+    known.write_h5ad(tmp_path / "known.h5ad")
+    again = GGML.load(tmp_path / "metric.npz").transform(tmp_path / "known.h5ad")
+    assert np.allclose(again, known.obsm["X_ggml"], atol=1e-5)
+    lazy = known.copy()
+    lazy.layers["log"] = da.from_array(known.layers["log"], chunks=(100, -1), asarray=False)
+    assert np.allclose(model.transform(lazy), again, atol=1e-5)
+    known.obsm["X_few"] = counts[:, :4]
+    model = fit_anndata(known, "sample", "label", use_rep="X_few", max_epochs=1)
+    with warnings.catch_warnings(action="ignore"):
+        assert np.allclose(model.transform(known), known.obsm["X_ggml"], rtol=1e-5)
+
+
+def test_changed_labels_are_noticed(cohort):
+    known = cohort[0].copy()
+    known.obs["label"] = np.where(known.obs["sample"].cat.codes % 2 == 0, "P", "Q")
+    with pytest.raises(ValueError, match=r"obs\['label'\] has changed since the fit"):
+        place_patients(known, cohort[1])
+
+
+def test_patients_with_known_names_are_told_apart(cohort):
+    placed = place_patients(cohort[0], cohort[0])
+    assert placed.distances.index.is_unique and all(name.endswith(" (new)") for name in placed.table.index)
+    assert (placed.table.distance < 1e-3).all()
+
+
+def test_wrong_types_are_named(cohort):
+    known, arrived, model = cohort
+    D = fitted_distributions(known)
+    for match, call in {
+        "fitted must be an AnnData": lambda: place_patients(None, arrived),
+        "old must be a Distributions, got AnnData": lambda: place_patients(model, arrived, "sample", old=known),
+        "gene_filter: the genes are those of the fit": lambda: place_patients(known, arrived, gene_filter=None),
+        "points must be a numeric .*, got an AnnData": lambda: blend_euclidean(known, model.components_),
+        "distributions must be a Distributions, got AnnData": lambda: pairwise_wasserstein(known),
+        "X must be a Distributions or a list of clouds, got AnnData": lambda: GGML().fit(known, ["a"]),
+        "summary must be a Distributions": lambda: summary_error(D, known),
+    }.items():
+        with pytest.raises(TypeError, match=match):
+            call()
+    for match, call in {
+        "summary must hold the same samples": lambda: summary_error(D, D.subset(np.arange(len(D))[::-1])),
+        "coordinates must have shape": lambda: plot_embedding(np.zeros((5, 2)), ["a"] * 3),
+        "threshold == 5": lambda: cell_relevance(D, threshold=5),
+        "no class has three donors": lambda: cell_relevance(D.subset([0, 1, 10, 11])),
+        "n_permutations == 0": lambda: permutation_test(D, n_permutations=0),
+        "all alike": lambda: GGML(max_epochs=1).fit([np.arange(6.0).reshape(3, 2)] * 8, [0, 1] * 4),
+        "n_jobs must be": lambda: GGML(n_jobs=1.5).fit(D),
+        "rank must be an integer": lambda: GGML(rank=True).fit(D),
+        "random_state must be": lambda: GGML(random_state="x").fit(D),
+        "checkpoint must be the path of a file": lambda: GGML(checkpoint="/").fit(D),
+    }.items():
+        with pytest.raises(ValueError, match=match):
+            call()
 
 
 def test_only_changed_cells_are_relevant(cohort):

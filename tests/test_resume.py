@@ -56,8 +56,9 @@ epoch = training.train_epoch
 training.train_epoch = lambda *args: (time.sleep(0.3), epoch(*args))[1]
 fit(checkpoint={str(path)!r})
 """
-    # another number of BLAS threads must not matter
-    child = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+    # another number of threads must not matter
+    alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    child = subprocess.Popen([sys.executable, "-c", code], env=os.environ | alone)
     try:
         began = time.monotonic()
         while epochs(path) < 2:

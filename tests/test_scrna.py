@@ -22,7 +22,8 @@ from ggml_nb import (
     rank_genes,
     summarize,
 )
-from ggml_nb.scrna import read_rows
+from ggml_nb.files import read_rows
+from ggml_nb.scrna import draw_rows
 
 KEYS = {"sample_key": "sample", "label_key": "label"}
 
@@ -301,3 +302,34 @@ def test_an_anndata_is_not_a_distributions(cells):
     for judge in (cell_relevance, summarize, permutation_test, compare_metrics):
         with pytest.raises(TypeError, match="must be a Distributions, got AnnData: from_anndata makes one"):
             judge(cells)
+
+
+def test_numpy_numbers_are_kept_with_the_fit(cells):
+    adata, same_ = cells.copy(), cells.copy()
+    fit_anndata(adata, **KEYS, n_cells=np.int64(20), seed=np.int64(3), rank=np.int64(1), margin=np.float32(0.5))
+    fit_anndata(same_, **KEYS, n_cells=20, seed=3, rank=1, margin=0.5)
+    assert np.array_equal(adata.uns["ggml"]["components"], same_.uns["ggml"]["components"])
+    for source in (adata, same_):
+        params = json.loads(source.uns["ggml"]["params"])
+        assert params["rank"] == 1 and params["margin"] == 0.5 and params["random_state"] == 3
+    ranks = [rank_genes(source, n_refits=2).stability for source in (adata, same_)]
+    assert np.array_equal(*ranks)
+
+
+def test_nan_in_a_cell_that_is_not_drawn_is_said_before_the_fit(cells):
+    adata = cells.copy()
+    adata.X = adata.X.toarray()
+    drawn = set(draw_rows(adata.obs["sample"].astype(str).to_numpy(), 5, 0, 0))
+    adata.X[next(i for i in range(adata.n_obs) if i not in drawn), 0] = np.nan
+    assert np.isfinite(from_anndata(adata, **KEYS, n_cells=5, min_cells=0).points).all()
+    with pytest.raises(ValueError, match="in cells that were not drawn"):
+        fit_anndata(adata, **KEYS, n_cells=5, min_cells=0)
+    assert "ggml" not in adata.uns
+
+
+def test_scanpys_gene_filter_on_what_it_cannot_use(cells):
+    pytest.importorskip("scanpy")
+    adata = cells.copy()
+    adata.X = np.zeros(adata.shape, dtype=np.float32) + 1
+    with pytest.raises(ValueError, match="gene_filter='hvg'"), warnings.catch_warnings(action="ignore"):
+        from_anndata(adata, **KEYS, gene_filter="hvg")

@@ -139,7 +139,7 @@ def test_skipped_triplets_change_nothing(monkeypatch):
     model = GGML(init="random", units="absolute", margin=5.0, max_epochs=10, tol=1e-9, random_state=0)
     skipping = clone(model).fit(data)
     assert skipping.history_["skipped"].max() > 0.2
-    monkeypatch.setattr("ggml_nb.training.undecided", lambda triplets, *_: np.ones(len(triplets), dtype=bool))
+    monkeypatch.setattr("ggml_nb.steps.undecided", lambda triplets, *_: np.ones(len(triplets), dtype=bool))
     solving = clone(model).fit(data)
     assert not solving.history_["skipped"].any()
     assert np.allclose(solving.components_, skipping.components_, rtol=1e-6)
@@ -234,12 +234,12 @@ def test_transform_matches_genes_by_name():
     known = adata[:, model.feature_names_in_]
     expected = model.transform(known.X)
     assert np.allclose(model.transform(adata[:, ::-1].copy()), expected, atol=1e-5)  # other order, further genes
-    with pytest.warns(UserWarning, match=f"X lacks 5 of {known.n_vars} features of the fit"):
+    with pytest.warns(UserWarning, match=f"X lacks 5 of {known.n_vars} features of the metric"):
         fewer = model.transform(known[:, 5:].copy())
     W = model.components_.copy()
     W[:, :5] = 0
     assert np.allclose(fewer, known.X @ W.T, atol=1e-5)
     known = known.copy()
     known.var_names = [f"other {i}" for i in range(known.n_vars)]
-    with pytest.raises(ValueError, match="other identifiers"):
+    with pytest.raises(ValueError, match="do both use the same identifiers"):
         model.transform(known)
