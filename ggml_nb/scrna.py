@@ -23,7 +23,7 @@ from .distributions import Distributions, as_points
 from .files import expression, opened, read_rows, warn_if_counts
 from .mahalanobis import project_cells, some_names
 from .start import feature_moments
-from .training import GGML, params_json
+from .training import GGML, check_parameters, params_json
 
 # %% ../nbs/07_scrna.ipynb #e537d2ab
 def check_keys(
@@ -190,15 +190,16 @@ def fit_anndata(
         raise TypeError("adata must be an AnnData, to be written into: open a file with anndata.read_h5ad")
     if kwargs.get("metric") not in (None, "diagonal"):
         raise ValueError("metric: fit_anndata stores linear metrics only; for a network use from_anndata and GGML")
+    model = GGML(**{"random_state": seed, **kwargs})
+    check_parameters(model)
     asked = dict(sample_key=sample_key, label_key=label_key, layer=layer, use_rep=use_rep, n_cells=n_cells,
                  group_key=group_key, min_cells=min_cells, seed=seed)  # fmt: skip
-    verbose = kwargs.get("verbose", 0)
-    distributions = from_anndata(adata, gene_filter=gene_filter, verbose=verbose, **asked)
+    distributions = from_anndata(adata, gene_filter=gene_filter, verbose=model.verbose, **asked)
     matrix, names = expression(adata, layer, use_rep)
     values = getattr(matrix, "data", matrix) if sparse.issparse(matrix) else matrix
-    if isinstance(values, np.ndarray) and not np.isfinite(values).all():
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("adata has NaN or infinite values in cells that were not drawn: remove or impute them first")
-    model = GGML(**{"random_state": seed, **kwargs}).fit(distributions)
+    model.fit(distributions)
     model.source_ = {"layer": layer, "use_rep": use_rep}
     W = np.zeros((len(model.components_), len(names)))  # genes that the filter dropped weigh 0
     W[:, pd.Index(names).get_indexer(distributions.feature_names)] = model.components_
