@@ -78,10 +78,10 @@ def test_a_killed_worker_changes_nothing(client):
 
 
 def test_a_worker_killed_in_the_middle_of_a_fit_changes_nothing(client, monkeypatch):
-    import ggml_nb.training as training
+    import ggml_nb.stopping as stopping
 
     client.wait_for_workers(2)
-    data, epoch, calls = make_distributions(20, n_per_class=6, n_points=20, seed=1), training.train_epoch, []
+    data, epoch, calls = make_distributions(20, n_per_class=6, n_points=20, seed=1), stopping.train_epoch, []
 
     def fit(solver):
         with warnings.catch_warnings():
@@ -96,7 +96,7 @@ def test_a_worker_killed_in_the_middle_of_a_fit_changes_nothing(client, monkeypa
         return epoch(*args)
 
     here = fit("exact")
-    monkeypatch.setattr(training, "train_epoch", killing_epoch)
+    monkeypatch.setattr(stopping, "train_epoch", killing_epoch)
     there = fit("dask")
     assert len(calls) == 4 and there.n_iter_ == here.n_iter_
     scale = np.abs(here.components_).max()

@@ -49,11 +49,11 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, whole):
     code = f"""
 import sys, time
 sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r})
-import ggml_nb.training as training
+import ggml_nb.stopping as stopping
 from test_resume import fit
 
-epoch = training.train_epoch
-training.train_epoch = lambda *args: (time.sleep(0.3), epoch(*args))[1]
+epoch = stopping.train_epoch
+stopping.train_epoch = lambda *args: (time.sleep(0.3), epoch(*args))[1]
 fit(checkpoint={str(path)!r})
 """
     # another number of threads must not matter
