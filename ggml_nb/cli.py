@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TABLES', 'ABOUT', 'EXAMPLES', 'read_distributions', 'make_model', 'arguments_of', 'fit_command', 'add_fit',
            'demo_command', 'add_demo', 'evaluate_command', 'add_evaluate', 'fetch_named', 'download_command',
-           'add_download', 'paper_command', 'add_paper', 'columns_for', 'read_metric', 'distances_command',
-           'add_distances', 'genes_command', 'add_genes', 'make_parser', 'say', 'show_warning', 'explain', 'main']
+           'add_download', 'paper_command', 'add_paper', 'read_metric', 'distances_command', 'add_distances',
+           'genes_command', 'add_genes', 'make_parser', 'say', 'show_warning', 'explain', 'main']
 
 # %% ../nbs/09_cli.ipynb #038d0b90
 import argparse
@@ -16,7 +16,6 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -25,11 +24,10 @@ from .arguments import add_command, add_data, add_euclidean, add_learning, add_r
 from .distributions import Distributions
 from .download import DATASETS, download_cellxgene
 from .genes import enrich_genes, rank_genes
-from .mahalanobis import match_features
 from .report import print_evaluation, print_report, run_evaluation, run_fit
 from .scrna import expression, from_anndata, opened
 from .synthetic import make_distributions
-from .training import GGML, check_parameters
+from .training import GGML, check_parameters, columns_for
 from .warmstart import pairwise_wasserstein
 
 # %% ../nbs/09_cli.ipynb #f4e103ac
@@ -190,18 +188,6 @@ GGML beside the Euclidean metric: accuracy of 5 neighbours and clusters, both on
     add_euclidean(parser)
     add_running(parser, "folder for the results")
 
-# %% ../nbs/09_cli.ipynb #29d606f3
-def columns_for(
-    model,  # fitted GGML
-    distributions,  # Distributions of other data
-) -> np.ndarray:  # (k, d) W for their features
-    "Columns of W in the order of another file; features that the metric does not know weigh 0."
-    names = distributions.feature_names
-    here, there = match_features(model.components_ * model.scale_, model.feature_names_in_, names, "the file")
-    W = np.zeros((len(model.components_), len(names)))
-    W[:, there] = model.components_[:, here]
-    return W
-
 # %% ../nbs/09_cli.ipynb #47c53add
 def read_metric(
     path,  # of metric.npz
@@ -223,7 +209,7 @@ def distances_command(args):
     distributions = read_distributions(
         args, args.sample_key, gene_filter
     )  # no label: each sample is a class of its own
-    W = columns_for(model, distributions) if model else None
+    W = columns_for(model, distributions.feature_names, "the file") if model else None
     D = pairwise_wasserstein(distributions, W, n_jobs=args.n_jobs, verbose=not args.quiet)
     table = pd.DataFrame(D, columns=distributions.sample_names)
     table.insert(0, "sample", distributions.sample_names, allow_duplicates=True)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'LEARNED', 'PAPER', 'check_parameters', 'check_distributions', 'params_json', 'GGML', 'torch_threads',
-           'all_points', 'project_named', 'named_points', 'check_linear']
+           'all_points', 'columns_for', 'project_named', 'named_points', 'check_linear']
 
 # %% ../nbs/05_training.ipynb #6cb8b9bb
 import json
@@ -211,6 +211,18 @@ def all_points(
     clouds = isinstance(X, (list, tuple)) and len(X) and (sparse.issparse(X[0]) or np.ndim(X[0]) == 2)
     return stack_clouds(X)[0] if clouds else as_points(X)
 
+# %% ../nbs/05_training.ipynb #c2e8ffa7
+def columns_for(
+    model,  # GGML, fitted
+    names,  # (d',) of the features of other data
+    what,  # those data, in a message
+) -> np.ndarray:  # (k, d')
+    "W for other data: columns are found by name, and features that the metric does not know weigh 0."
+    here, there = match_features(model.components_ * model.scale_, model.feature_names_in_, names, what)
+    W = np.zeros((len(model.components_), len(names)))
+    W[:, there] = model.components_[:, here]
+    return W
+
 # %% ../nbs/05_training.ipynb #d59d0229
 def project_named(
     model,  # GGML, fitted
@@ -224,11 +236,8 @@ def project_named(
     asked = {name: value for name, value in {"layer": layer, "use_rep": use_rep}.items() if value is not None}
     with opened(cells) as table:
         matrix, names = expression(table, **(asked or getattr(model, "source_", {})))
-        axes = model.components_ * model.scale_
-        here, there = match_features(axes, model.feature_names_in_, names, "X")
+        W = columns_for(model, names, "X")
         warn_if_counts(read_rows(matrix, np.arange(min(1000, matrix.shape[0]))))
-        W = np.zeros((len(axes), len(names)))
-        W[:, there] = model.components_[:, here]
         return project_cells(matrix, W)
 
 # %% ../nbs/05_training.ipynb #6c430dc9
