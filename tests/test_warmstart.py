@@ -81,7 +81,7 @@ def verify(X, Y, a, b, state, tol):
     assert np.allclose(np.bincount(i, mass, n), a, rtol=0, atol=1e-14)
     assert np.allclose(np.bincount(j, mass, m), b, rtol=0, atol=1e-14)
     assert abs(mass @ C[i, j] - cost) <= rounding
-    assert (new.flow[n:] > 0).all() and new.parent[:n].min() == -1  # strongly feasible, the root is a row
+    assert ((new.flow > 0) | (new.parent < 0))[n:].all() and (new.parent < 0).sum() == 1  # strongly feasible
 
     f, g = new.potential[:n], new.potential[n:]
     eps = (4 * np.finfo(np.float32).eps if tol > 1e-6 else 1e-14) * (X.shape[1] / 2 + 4)
@@ -167,13 +167,33 @@ def test_no_state_is_changed_by_its_use():
     assert all(np.array_equal(part, old) for part, old in zip(state, before))
 
 
+@pytest.mark.parametrize("n, m", [(1, 1), (1, 6), (6, 1), (7, 7), (12, 8)])
+@pytest.mark.parametrize("tie", [True, False])
+def test_first_tree_takes_any_arcs(n, m, tie):
+    "Whatever arcs it is given: a spanning tree with the right masses, and no empty arc above a column."
+    rng = np.random.default_rng(n + 20 * m)
+    a, b = (np.full(n, 1 / n), np.full(m, 1 / m)) if tie else (masses(rng, n, 1), masses(rng, m, 1))
+    arcs = np.stack(np.mgrid[:n, :m], axis=-1).reshape(-1, 2).astype(np.int32)
+    for share in (0, 0.1, 0.5, 1):
+        some = rng.permutation(arcs)[: round(share * n * m)]
+        state = first_state(rng.normal(size=(n + m, 2)), n, a, b, some)
+        i, j, mass = state.plan(n)
+        assert np.allclose(np.bincount(i, mass, n), a, rtol=0, atol=1e-14)
+        assert np.allclose(np.bincount(j, mass, m), b, rtol=0, atol=1e-14)
+        assert ((state.flow > 0) | (state.parent < 0))[n:].all()
+        top = np.arange(n + m)
+        for _ in range(n + m):
+            top = np.where(state.parent[top] < 0, top, state.parent[top])
+        assert (top == top[0]).all()  # every node's way up ends at the one root
+
+
 def test_tree_bookkeeping_after_many_pivots():
     "Sizes, links and potentials kept by the pivots equal those that are grown anew."
     rng = np.random.default_rng(4)
     X, Y = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
     a, b = masses(rng, 40, 1), masses(rng, 30, 1)
-    parent, flow, pot = first_state(np.concatenate([X, Y]), 40, a, b)
     arcs = np.stack(np.mgrid[:40, :30], axis=-1).reshape(-1, 2).astype(np.int32)
+    parent, flow, pot = first_state(np.concatenate([X, Y]), 40, a, b, arcs[:0])
     assert simplex(X, Y, arcs, 1e-12, parent, flow, pot) > 20
     fresh = pot.copy()
     root, size, _ = grow(X, Y, parent, fresh)
