@@ -146,6 +146,7 @@ class Distributions:
         self.groups = None if groups is None else as_names(groups, n, "groups")
         self.order = np.argsort(self.sample, kind="stable")
         self.offsets = np.concatenate([[0], np.cumsum(np.bincount(self.sample, minlength=n))])
+        self.source = {}  # where in an AnnData the points come from: from_anndata's layer and use_rep
 
     @classmethod
     def from_list(
@@ -219,7 +220,7 @@ def take(
     kept = np.arange(len(self)) if distributions is None else distributions
     new = np.full(len(self), -1)
     new[kept] = np.arange(len(kept))
-    return Distributions(
+    cut = Distributions(
         self.points[rows],
         new[self.sample[rows]],
         self.labels[kept],
@@ -229,6 +230,8 @@ def take(
         self.feature_names,
         None if self.groups is None else self.groups[kept],
     )
+    cut.source = self.source
+    return cut
 
 # %% ../nbs/00_distributions.ipynb #fccc3600
 @patch

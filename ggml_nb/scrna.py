@@ -168,7 +168,9 @@ def from_anndata(
     samples, first, code = np.unique(obs[sample_key].iloc[rows].astype(str), return_index=True, return_inverse=True)
     labels, groups = (None if key is None else obs[key].iloc[rows[first]].astype(str).to_numpy()
                       for key in (label_key, group_key))  # fmt: skip
-    return Distributions(points, code, labels, sample_names=samples, feature_names=names, groups=groups)
+    data = Distributions(points, code, labels, sample_names=samples, feature_names=names, groups=groups)
+    data.source = {"layer": layer, "use_rep": use_rep}
+    return data
 
 # %% ../nbs/07_scrna.ipynb #30638964
 def fit_anndata(
@@ -200,7 +202,6 @@ def fit_anndata(
     if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("adata has NaN or infinite values in cells that were not drawn: remove or impute them first")
     model.fit(distributions)
-    model.source_ = {"layer": layer, "use_rep": use_rep}
     W = np.zeros((len(model.components_), len(names)))  # genes that the filter dropped weigh 0
     W[:, pd.Index(names).get_indexer(distributions.feature_names)] = model.components_
     adata.obsm["X_ggml"] = project_cells(matrix, W).astype(np.float32)

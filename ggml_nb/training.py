@@ -190,7 +190,7 @@ def fit(
     with torch_threads(self):
         learned = train(self, with_points(distributions, points), mapping, key, rng, began)
     self.history_, self.converged_, typical = learned
-    for name in ("components_", "network_", "source_"):  # of an earlier fit
+    for name in ("components_", "network_"):  # of an earlier fit
         vars(self).pop(name, None)
     if isinstance(mapping, NetworkMap):
         self.network_, self.input_scale_, self.input_center_ = mapping.network, frame, input_center(self, points)
@@ -199,6 +199,7 @@ def fit(
         self.components_ = matrix @ frame if frame.ndim == 2 else matrix * frame
     self.n_iter_, self.n_features_in_ = len(self.history_), distributions.d
     self.feature_names_in_, self.classes_ = distributions.feature_names, distributions.class_names
+    self.source_ = distributions.source
     return self
 
 # %% ../nbs/05_training.ipynb #7d9830d9
@@ -235,7 +236,7 @@ def project_named(
         raise ValueError("metric is a network: give transform the points themselves, all features in the fit's order")
     asked = {name: value for name, value in {"layer": layer, "use_rep": use_rep}.items() if value is not None}
     with opened(cells) as table:
-        matrix, names = expression(table, **(asked or getattr(model, "source_", {})))
+        matrix, names = expression(table, **(asked or model.source_))
         W = columns_for(model, names, "X")
         warn_if_counts(read_rows(matrix, np.arange(min(1000, matrix.shape[0]))))
         return project_cells(matrix, W)
@@ -260,7 +261,7 @@ def named_points(
 def transform(
     self: GGML,
     X,  # (N, d) points, ndarray or CSR; a Distributions, for its points; an AnnData or the path of one
-    layer=None,  # of an AnnData, default that of fit_anndata
+    layer=None,  # of an AnnData, default that of the fit
     use_rep=None,  # likewise
 ) -> np.ndarray:  # (N, k)
     "Points in the learned space, where the ground metric is Euclidean; what has feature names is matched by them."
@@ -313,7 +314,7 @@ def save(
 ):
     "Write parameters and what was learned as arrays and JSON in one .npz, without pickle."
     check_linear(self)
-    source = json.dumps(getattr(self, "source_", {}))
+    source = json.dumps(self.source_)
     write_npz(path, params=params_json(self), source=source, **{name: getattr(self, name) for name in LEARNED})
 
 # %% ../nbs/05_training.ipynb #e15edc60

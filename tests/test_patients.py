@@ -115,6 +115,12 @@ def test_transform_takes_the_matrix_of_the_fit(cohort, tmp_path):
     lazy = known.copy()
     lazy.layers["log"] = da.from_array(known.layers["log"], chunks=(100, -1), asarray=False)
     assert np.allclose(model.transform(lazy), again, atol=1e-5)
+    data = from_anndata(known, "sample", "label", layer="log")
+    data = data.subset(np.arange(len(data)))
+    GGML(max_epochs=1, random_state=0).fit(data).save(tmp_path / "half.npz")  # as ggml-nb fit does
+    half = GGML.load(tmp_path / "half.npz")
+    assert half.source_ == {"layer": "log", "use_rep": None}
+    assert np.allclose(half.transform(known), half.transform(known, layer="log"))
     known.obsm["X_few"] = counts[:, :4]
     model = fit_anndata(known, "sample", "label", use_rep="X_few", max_epochs=1)
     with warnings.catch_warnings(action="ignore"):
