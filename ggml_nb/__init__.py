@@ -37,4 +37,5 @@ from ggml_nb.synthetic import make_distributions
 from ggml_nb.training import GGML
 from ggml_nb.transport import OTResult, wasserstein
 from ggml_nb.triplets import all_triplets, make_triplets, unique_pairs
+from ggml_nb.tuning import TunedGGML
 from ggml_nb.warmstart import PairwiseTransport, pair_costs, pairwise_wasserstein
