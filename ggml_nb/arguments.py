@@ -37,8 +37,10 @@ def check_output(
         home = home.parent
     if not home.is_dir():
         raise ValueError(f"-o {path}: {home} is a file, not a folder")
-    if not os.access(home, os.W_OK):
-        raise ValueError(f"-o {path}: no permission to write in {home}")
+    try:
+        tempfile.TemporaryFile(dir=home).close()
+    except OSError as error:
+        raise ValueError(f"-o {path}: cannot write in {home}: {error.strerror}") from None
     return home
 
 # %% ../nbs/08c_arguments.ipynb #67ae7c3a
