@@ -36,7 +36,7 @@ def cell_relevance(
     k=100,  # neighbours that vote
     threshold=0.9,  # from this accuracy on a cell is relevant
     seed=0,
-):  # DataFrame, a row a point: sample, label, accuracy (NaN if never held out), relevant
+):  # DataFrame, a row a point (by its obs name): sample, label, accuracy (NaN if never held out), relevant
     "How surely held-out cells are classified from the nearest cells of other donors in the learned space."
     check_clouds(distributions)
     for name, value in {"n_splits": n_splits, "k": k}.items():
@@ -55,7 +55,7 @@ def cell_relevance(
         count[~inside] += 1
     accuracy = np.divide(right, count, out=np.full(len(label), np.nan), where=count > 0)
     columns = {"sample": D.sample_names[D.sample], "label": D.class_names[label], "accuracy": accuracy}
-    return pd.DataFrame({**columns, "relevant": accuracy >= threshold})
+    return pd.DataFrame({**columns, "relevant": accuracy >= threshold}, D.point_names)
 
 # %% ../nbs/07d_cells.ipynb #73430032
 def plot_relevance(
@@ -160,7 +160,9 @@ def summarize(
         clouds.append(weighted.T @ D.points[rows])
         masses.append(mass)
     names = {"sample_names": D.sample_names, "class_names": D.class_names, "feature_names": D.feature_names}
-    return Distributions.from_list(clouds, D.labels, weights=np.concatenate(masses), groups=D.groups, **names)
+    summary = Distributions.from_list(clouds, D.labels, weights=np.concatenate(masses), groups=D.groups, **names)
+    summary.source = D.source
+    return summary
 
 # %% ../nbs/07d_cells.ipynb #a6989aec
 def summary_error(

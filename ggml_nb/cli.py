@@ -35,9 +35,12 @@ def read_distributions(
     args,  # parsed
     label_key,  # column of obs
     gene_filter,  # "variance" or None
+    fitted=None,  # GGML, whose layer is the default
 ) -> Distributions:
     "The data that the arguments name."
     source = {"layer": args.layer, "use_rep": args.use_rep}
+    if fitted is not None and args.layer is args.use_rep is None:
+        source |= fitted.source_
     how = {"n_cells": args.n_cells, "gene_filter": gene_filter, "seed": args.seed, "verbose": not args.quiet}
     donor = getattr(args, "group_key", None)
     data = from_anndata(args.file, args.sample_key, label_key, group_key=donor, **source, **how)
@@ -206,9 +209,8 @@ def distances_command(args):
     check_output(args.output, folder=False)
     model = read_metric(args.metric) if args.metric else None
     gene_filter = None if model or args.gene_filter == "none" else args.gene_filter
-    distributions = read_distributions(
-        args, args.sample_key, gene_filter
-    )  # no label: each sample is a class of its own
+    # no label: each sample is a class of its own
+    distributions = read_distributions(args, args.sample_key, gene_filter, model)
     W = columns_for(model, distributions.feature_names, "the file") if model else None
     D = pairwise_wasserstein(distributions, W, n_jobs=args.n_jobs, verbose=not args.quiet)
     table = pd.DataFrame(D, columns=distributions.sample_names)

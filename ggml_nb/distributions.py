@@ -146,7 +146,7 @@ class Distributions:
         self.groups = None if groups is None else as_names(groups, n, "groups")
         self.order = np.argsort(self.sample, kind="stable")
         self.offsets = np.concatenate([[0], np.cumsum(np.bincount(self.sample, minlength=n))])
-        self.source = {}  # where in an AnnData the points come from: from_anndata's layer and use_rep
+        self.source, self.point_names = {}, None  # of an AnnData: layer and use_rep; obs names, (N,)
 
     @classmethod
     def from_list(
@@ -230,7 +230,7 @@ def take(
         self.feature_names,
         None if self.groups is None else self.groups[kept],
     )
-    cut.source = self.source
+    cut.source, cut.point_names = self.source, None if self.point_names is None else self.point_names[rows]
     return cut
 
 # %% ../nbs/00_distributions.ipynb #fccc3600

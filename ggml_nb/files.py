@@ -89,7 +89,7 @@ def expression(
         raise ValueError(f"var names must be unique, but {twice!r} occurs twice: call adata.var_names_make_unique()")
     if points is None:
         raise ValueError(f"X is empty; name a layer (there are {list(cells.layers)}) or use_rep ({list(cells.obsm)})")
-    return points, np.asarray(names)
+    return points, np.asarray(names.astype(str))
 
 # %% ../nbs/00a_files.ipynb #67438000
 def read_rows(

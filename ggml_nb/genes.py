@@ -10,6 +10,7 @@ __all__ = ['learned_axes', 'shares', 'pseudobulk_test', 'donor_half', 'gene_stab
 import json
 import numbers
 import os
+from collections.abc import Iterable
 
 import anndata
 import numpy as np
@@ -99,13 +100,13 @@ def gene_stability(
     distributions,  # Distributions
     model,  # GGML, for its parameters
     n_refits=20,
-    top=50,  # length of the head
+    top=50,  # length of the head, half of the genes at most
     seed=0,
     verbose=0,  # 1 shows a progress bar
 ):  # (d,) share of the refits that have the gene in their head
     "How often a gene is among the most important ones when only a random half of the donors is there."
     rng, count = np.random.default_rng(seed), np.zeros(distributions.d)
-    trial = clone(model).set_params(checkpoint=None, verbose=0)
+    trial, top = clone(model).set_params(checkpoint=None, verbose=0), min(top, -(-distributions.d // 2))
     for _ in tqdm(range(n_refits), "refits", disable=not verbose):
         axes, _ = learned_axes(trial.fit(distributions.subset(donor_half(distributions, rng))))
         count[np.argsort(-shares(axes), kind="stable")[:top]] += 1
@@ -119,7 +120,7 @@ def rank_genes(
     *,
     distributions=None,  # those of the fit: adds direction and test (an AnnData has them without)
     n_refits=0,  # adds the column stability, of so many refits on random halves of the donors
-    top=50,  # what stability counts: being among so many
+    top=50,  # what stability counts: being among so many, half of the genes at most
     seed=0,  # of the halves
     verbose=0,  # 1 shows a progress bar of the refits
 ):  # DataFrame, most important gene first: gene, importance, axis_1..; higher_in, difference, p_value, fdr; stability
@@ -262,7 +263,7 @@ def read_gmt(
 def enrich_genes(
     ranking,  # DataFrame of `rank_genes`; all its genes are the background
     gene_sets,  # dict of set names and genes, or the path of a GMT file
-    top=50,  # genes of the head that are tested
+    top=50,  # genes of the head that are tested, half of the genes at most
 ):  # DataFrame, smallest p first: gene_set, overlap, size, p_value, fdr, genes
     "Over-representation of gene sets among the top genes: hypergeometric test, Benjamini-Hochberg over sets."
     if not isinstance(ranking, pd.DataFrame) or "gene" not in ranking:
@@ -272,9 +273,12 @@ def enrich_genes(
     if not isinstance(gene_sets, (dict, str, os.PathLike)):
         raise TypeError(f"gene_sets must be a dict or the path of a GMT file, got {type(gene_sets).__name__}")
     sets = gene_sets if isinstance(gene_sets, dict) else read_gmt(gene_sets)
+    for name, genes in sets.items():
+        if isinstance(genes, str) or not isinstance(genes, Iterable):
+            raise TypeError(f"gene_sets[{name!r}] must be a list of genes, got {genes!r}")
     check_top(top)
     names = ranking.gene.astype(str)
-    background, head = set(names), set(names[:top])
+    background, head = set(names), set(names[: min(top, -(-len(names) // 2))])
     rows = []
     for name, genes in sets.items():
         genes = background & set(map(str, genes))

@@ -78,13 +78,16 @@ def read_new(
     "The new samples with all their features; their label need not be known."
     if isinstance(new, Distributions):
         return new
-    if "gene_filter" in asked:
-        raise TypeError("gene_filter: the genes are those of the fit, and cannot be chosen anew")
-    known = json.loads(fitted.uns["ggml"]["data"]) if isinstance(fitted, anndata.AnnData) else {}
+    for name, why in {"gene_filter": "the genes are those of the fit", "label_key": "labels are predicted"}.items():
+        if name in asked:
+            raise TypeError(f"{name} cannot be given: {why}")
+    known = json.loads(fitted.uns["ggml"]["data"]) if isinstance(fitted, anndata.AnnData) else fitted.source_
     key = sample_key or known.get("sample_key")
     if key is None:
         raise ValueError("sample_key is missing: name the column of obs that holds the sample of a cell")
-    known = {name: known[name] for name in ("layer", "use_rep", "n_cells", "seed") if name in known}
+    other = {"layer", "use_rep"} & set(asked)  # one of them replaces what the fit read
+    kept = ("n_cells", "seed") if other else ("layer", "use_rep", "n_cells", "seed")
+    known = {name: known[name] for name in kept if name in known}
     return from_anndata(new, key, key, gene_filter=None, **{**known, **asked})
 
 # %% ../nbs/07c_patients.ipynb #df11f2d8

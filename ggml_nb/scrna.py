@@ -33,6 +33,8 @@ def check_keys(
     group_key=None,  # column of obs
 ):
     "Cells have names, the columns exist and have no missing values, and a sample has one label and one group."
+    if not len(obs):
+        raise ValueError("adata has no cells")
     if not obs.index.is_unique:
         twice = obs.index[obs.index.duplicated()][0]
         raise ValueError(f"obs names must be unique, but {twice!r} occurs twice: call adata.obs_names_make_unique()")
@@ -94,10 +96,12 @@ def check_gene_filter(
     use_rep,  # column of obsm, or None
 ):
     "A rule by name, or names of genes, and these only where there are genes."
-    listed = not isinstance(gene_filter, str) and np.ndim(gene_filter) == 1
-    known = np.asarray(gene_filter).dtype != bool if listed else gene_filter in ("variance", "hvg", None)
-    if not known:
-        raise ValueError(f"gene_filter must be 'variance', 'hvg', None or a list of names, got {str(gene_filter)[:50]}")
+    listed = not isinstance(gene_filter, str) and np.ndim(gene_filter) == 1 and np.asarray(gene_filter).dtype != bool
+    if not (listed or gene_filter is None or (isinstance(gene_filter, str) and gene_filter in ("variance", "hvg"))):
+        raise ValueError(
+            "gene_filter must be 'variance', 'hvg', None or a list of names (of a mask: adata.var_names[mask]), "
+            f"got {str(gene_filter)[:50]}"
+        )
     if listed and use_rep is not None:
         raise ValueError(f"gene_filter names genes, but use_rep={use_rep!r} has none: give one of the two")
 
@@ -169,7 +173,7 @@ def from_anndata(
     labels, groups = (None if key is None else obs[key].iloc[rows[first]].astype(str).to_numpy()
                       for key in (label_key, group_key))  # fmt: skip
     data = Distributions(points, code, labels, sample_names=samples, feature_names=names, groups=groups)
-    data.source = {"layer": layer, "use_rep": use_rep}
+    data.source, data.point_names = {"layer": layer, "use_rep": use_rep}, np.asarray(obs.index[rows])
     return data
 
 # %% ../nbs/07_scrna.ipynb #30638964
@@ -190,6 +194,8 @@ def fit_anndata(
     "Fit on an AnnData and write back: cells in the learned space, each gene's weights, distances of samples."
     if not isinstance(adata, anndata.AnnData):
         raise TypeError("adata must be an AnnData, to be written into: open a file with anndata.read_h5ad")
+    if adata.isbacked and adata.is_view:
+        raise ValueError("adata is a view of a backed file and cannot be written into: use adata.to_memory()")
     if kwargs.get("metric") not in (None, "diagonal"):
         raise ValueError("metric: fit_anndata stores linear metrics only; for a network use from_anndata and GGML")
     model = GGML(**{"random_state": seed, **kwargs})
@@ -207,7 +213,7 @@ def fit_anndata(
     adata.obsm["X_ggml"] = project_cells(matrix, W).astype(np.float32)
     adata.varm.pop("W_ggml", None)  # of an earlier fit
     if use_rep is None:
-        adata.varm["W_ggml"] = pd.DataFrame(W.T, names).reindex(adata.var_names, fill_value=0.0).to_numpy()
+        adata.varm["W_ggml"] = pd.DataFrame(W.T, names).reindex(adata.var_names.astype(str), fill_value=0.0).to_numpy()
     adata.uns["ggml"] = learned_record(model, distributions, asked)
     return model
 
@@ -252,6 +258,12 @@ def fitted_distributions(
         raise KeyError("uns['ggml'] is not there: run fit_anndata first")
     known = adata.uns["ggml"]
     asked, names = json.loads(known["data"]), known["feature_names"]
+    with opened(adata) as cells:
+        missing = np.setdiff1d(names.astype(str), expression(cells, asked["layer"], asked["use_rep"])[1])
+    if len(missing):
+        raise ValueError(
+            f"adata lacks {some_names(missing)} of the fit's genes: give it whole, or run fit_anndata again"
+        )
     D = from_anndata(adata, gene_filter=None if asked["use_rep"] else names, **asked)
     means, labels = sample_means(D), D.class_names[D.labels].astype(str)
     if means.shape != known["means"].shape or not np.allclose(means, known["means"], rtol=1e-4, atol=1e-5):

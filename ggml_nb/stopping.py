@@ -142,6 +142,9 @@ def train(
     state = progress, best, mapping, optimizer, transport, rng
     load_checkpoint(model.checkpoint, key, *state)
     history = progress["history"]
+    if len(history) > model.max_epochs:
+        what = f"checkpoint {model.checkpoint} holds {len(history)} epochs, more than max_epochs={model.max_epochs}"
+        raise ValueError(f"{what}: delete it or name another file")
     with tqdm(total=model.max_epochs, initial=len(history), desc="GGML", disable=not model.verbose) as bar:
         while len(history) < model.max_epochs and not progress["converged"]:
             start = time.perf_counter()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import anndata
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from scipy.spatial.distance import squareform
@@ -228,13 +229,11 @@ def columns_for(
 def project_named(
     model,  # GGML, fitted
     cells,  # AnnData, in memory, backed or lazy; or a path
-    layer,  # or None for that of the fit
-    use_rep,
+    asked,  # dict of layer or use_rep, empty for those of the fit
 ):  # (N, k)
     "Cells of an AnnData: genes are matched by name, and those that it lacks are left out, with a warning."
     if not hasattr(model, "components_"):
         raise ValueError("metric is a network: give transform the points themselves, all features in the fit's order")
-    asked = {name: value for name, value in {"layer": layer, "use_rep": use_rep}.items() if value is not None}
     with opened(cells) as table:
         matrix, names = expression(table, **(asked or model.source_))
         W = columns_for(model, names, "X")
@@ -244,31 +243,36 @@ def project_named(
 # %% ../nbs/05_training.ipynb #6c430dc9
 def named_points(
     model,  # GGML, fitted
-    distributions,  # Distributions
-):  # points (N, d'), columns of W for them
-    "Points whose features are those of the fit: matched by name, unless one side has numbers for names."
-    names, wanted = distributions.feature_names.astype(str), model.feature_names_in_.astype(str)
-    numbered = any(np.array_equal(x, np.arange(len(x)).astype(str)) for x in (names, wanted))
-    if numbered or np.array_equal(names, wanted):
-        return distributions.points, slice(None)
+    points,  # (N, d')
+    names,  # (d',) of their features
+):  # points (N, d''), columns of W for them
+    "Points whose features are those of the fit: matched by name, unless one side has none but 0, 1, ..."
+    names, wanted = np.asarray(names).astype(str), model.feature_names_in_.astype(str)
+    nameless = [np.array_equal(x, np.arange(len(x)).astype(str)) for x in (names, wanted)]
+    alike = np.isin(names, wanted).all() or np.isin(wanted, names).all()
+    if np.array_equal(names, wanted) or all(nameless) or (any(nameless) and not alike):
+        return points, slice(None)
     if not hasattr(model, "components_"):
         raise ValueError("X must have the features of the fit, in its order: the metric is a network")
     here, there = match_features(model.components_ * model.scale_, wanted, names, "X")
-    return distributions.points[:, there], here
+    return points[:, there], here
 
 # %% ../nbs/05_training.ipynb #eb718231
 @patch
 def transform(
     self: GGML,
-    X,  # (N, d) points, ndarray or CSR; a Distributions, for its points; an AnnData or the path of one
-    layer=None,  # of an AnnData, default that of the fit
-    use_rep=None,  # likewise
+    X,  # (N, d) points, ndarray, CSR or DataFrame; a Distributions, for its points; an AnnData or the path of one
+    **asked,  # layer or use_rep of an AnnData, default those of the fit; layer=None is X
 ) -> np.ndarray:  # (N, k)
     "Points in the learned space, where the ground metric is Euclidean; what has feature names is matched by them."
     check_is_fitted(self, "n_iter_")
     if isinstance(X, (anndata.AnnData, str, os.PathLike)):
-        return project_named(self, X, layer, use_rep)
-    points, here = named_points(self, X) if isinstance(X, Distributions) else (all_points(X), slice(None))
+        return project_named(self, X, asked)
+    if asked:
+        raise TypeError(f"transform takes {', '.join(asked)} with an AnnData only, got {type(X).__name__}")
+    points, here = all_points(X), slice(None)
+    if isinstance(X, (Distributions, pd.DataFrame)):
+        points, here = named_points(self, points, X.columns if isinstance(X, pd.DataFrame) else X.feature_names)
     if isinstance(here, slice) and points.shape[1] != self.n_features_in_:
         raise ValueError(f"X has {points.shape[1]} features, but GGML was fitted with {self.n_features_in_}")
     if hasattr(self, "components_"):

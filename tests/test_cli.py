@@ -136,6 +136,17 @@ def cells(tmp_path_factory):
     return path
 
 
+def test_distances_read_the_layer_of_the_fit(cells, tmp_path, call):
+    adata = anndata.read_h5ad(cells)
+    adata.layers["log"], adata.X = adata.X.copy(), adata.X * np.float32(0.3)
+    adata.write_h5ad(tmp_path / "both.h5ad")
+    out = tmp_path / "out"
+    call("fit", tmp_path / "both.h5ad", *KEYS, "--layer", "log", "--max-epochs", 1, "-o", out, "-q")
+    call("distances", tmp_path / "both.h5ad", *KEYS[:2], "--metric", out / "metric.npz", "-o", tmp_path / "d.csv", "-q")
+    by_fit, again = (pd.read_csv(x, index_col=0) for x in (out / "distances.csv", tmp_path / "d.csv"))
+    assert np.allclose(by_fit.loc[again.index, again.columns], again, rtol=1e-5)
+
+
 def test_evaluate(cells, tmp_path, call):
     call("evaluate", cells, *KEYS, "--splits", 2, "--max-epochs", 2, "-o", tmp_path / "out", "-q")
     report = json.loads((tmp_path / "out" / "report.json").read_text())

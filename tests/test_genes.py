@@ -29,13 +29,13 @@ def fitted():
 def test_stable_genes_are_true(fitted):
     adata, model = fitted
     D = fitted_distributions(adata)
-    ranking = rank_genes(model, distributions=D, n_refits=10, seed=1)
+    ranking = rank_genes(model, distributions=D, n_refits=20, seed=1)
     true = adata.var.differential[ranking.gene].to_numpy()
     stable = (ranking.stability >= 0.8).to_numpy()
     assert stable.sum() >= 8 and true[stable].mean() >= 0.8
     assert np.isclose(ranking.stability.sum(), 50)  # fifty places in each refit
     assert true[stable].mean() > true[~stable].mean() + 0.5
-    pd.testing.assert_frame_equal(ranking, rank_genes(adata, n_refits=10, seed=1), rtol=1e-3)
+    pd.testing.assert_frame_equal(ranking, rank_genes(adata, n_refits=20, seed=1), rtol=1e-3)
     assert not np.array_equal(ranking.stability, rank_genes(adata, n_refits=10, seed=2).stability)
 
 
@@ -108,6 +108,22 @@ def test_top_is_a_positive_whole_number(fitted, top):
         first = (rank_genes(fitted[1]), {"a": ["gene 0001"]}) if call is enrich_genes else (fitted[1],)
         with pytest.raises(ValueError, match="top must be a whole number"):
             call(*first, top=top)
+
+
+def test_the_head_is_half_of_a_small_panel_at_most():
+    "Of 21 genes all would be among the top 50: every one stable, and no set over-represented."
+    panel = make_scrna(12, 30, 21, n_types=2, n_differential=3, effect=3, seed=0)
+    fit_anndata(panel, "sample", "label", gene_filter=None, max_epochs=1)
+    table = rank_genes(panel, n_refits=3)
+    assert np.isclose(table.stability.sum(), 11) and table.stability.min() < 1
+    found = enrich_genes(table, {"head": list(table.gene[:5]), "all": list(table.gene)}).set_index("gene_set")
+    assert found.overlap["all"] == 11 and found.p_value["head"] < 0.05
+
+
+@pytest.mark.parametrize("genes", [5, "gene 0001"])
+def test_a_gene_set_is_a_list(fitted, genes):
+    with pytest.raises(TypeError, match=r"gene_sets\['a'\] must be a list of genes"):
+        enrich_genes(rank_genes(fitted[1]), {"a": genes})
 
 
 @pytest.mark.parametrize("content", [bytes(range(256)), b"", b"a set\n"])

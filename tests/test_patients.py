@@ -127,6 +127,75 @@ def test_transform_takes_the_matrix_of_the_fit(cohort, tmp_path):
         assert np.allclose(model.transform(known), known.obsm["X_ggml"], rtol=1e-5)
 
 
+def test_all_that_follows_a_fit_reads_its_layer(cohort, tmp_path):
+    "Clouds, summaries and new patients come from the layer of the fit, unless another is named."
+    known = cohort[0].copy()
+    known.layers["log"] = known.X.copy()
+    known.X = sparse.random_array(known.shape, density=0.1, rng=0, format="csr", dtype=np.float32)
+    data = from_anndata(known, "sample", "label", layer="log")
+    model = GGML(max_epochs=1, random_state=0).fit(data)
+    assert place_patients(model, known, "sample", old=data).table.distance.max() < 1e-6
+    assert place_patients(model, known, "sample", old=data, layer=None).table.distance.max() > 0.1
+    coarse = GGML(max_epochs=1, random_state=0).fit(summarize(data, 5))
+    assert np.array_equal(coarse.transform(known), coarse.transform(known, layer="log"))
+    plain = cohort[0].copy()
+    assert np.allclose(model.transform(plain, layer=None), model.transform(known), atol=1e-5)
+    with pytest.raises(TypeError, match="transform takes layer with an AnnData only"):
+        model.transform(plain.X, layer="log")
+
+
+def test_numbers_are_names_too(cohort):
+    "AnnData's default names, 0, 1, ..., are matched like others; data without names go by position."
+    numbered = cohort[0].copy()
+    numbered.var_names = [str(i) for i in range(numbered.n_vars)]
+    mixed = numbered[:, np.random.default_rng(0).permutation(numbered.n_vars)].copy()
+    a, b = (from_anndata(x, "sample", "label", gene_filter=None) for x in (numbered, mixed))
+    model = GGML(max_epochs=1, random_state=0).fit(a)
+    assert np.allclose(model.transform(a), model.transform(b), atol=1e-5)
+    assert np.allclose(model.pairwise(a), model.pairwise(b), rtol=1e-5)
+    few = GGML(max_epochs=1, random_state=0).fit(from_anndata(numbered, "sample", "label"))
+    assert np.allclose(few.transform(a), few.transform(b), atol=1e-5)
+    with pytest.raises(ValueError, match="X has 5 features, but GGML was fitted with 300"):
+        model.transform(Distributions.from_list([np.ones((2, 5))] * 2, [0, 1]))
+
+
+def test_a_dataframe_is_matched_by_name(cohort):
+    known, _, model = cohort
+    table = known.to_df()[list(model.feature_names_in_)[::-1]]
+    assert np.allclose(model.transform(table), known.obsm["X_ggml"], atol=1e-5)
+    assert np.allclose(model.transform(known.to_df()), known.obsm["X_ggml"], atol=1e-5)
+
+
+def test_relevance_goes_back_to_its_cells(cohort):
+    known = cohort[0].copy()
+    data = from_anndata(known, "sample", "label", n_cells=30)
+    table = cell_relevance(data, GGML(max_epochs=1, random_state=0), n_splits=2)
+    assert (known.obs.loc[table.index, "sample"].astype(str) == table["sample"]).all()
+    known.obs["relevance"] = table.accuracy
+    assert known.obs.relevance.notna().sum() == table.accuracy.notna().sum() > 0
+    part = data.subset([3, 1])
+    assert (known.obs.loc[part.point_names, "sample"].astype(str) == part.sample_names[part.sample]).all()
+
+
+def test_what_cannot_work_is_said_before_a_fit(cohort, tmp_path):
+    known, arrived, model = cohort
+    with pytest.raises(TypeError, match="label_key cannot be given: labels are predicted"):
+        place_patients(known, arrived, label_key="label")
+    with pytest.raises(ValueError, match="adata lacks gene .* of the fit's genes"):
+        place_patients(known[:, :30].copy(), arrived)
+    with pytest.raises(ValueError, match=r"of a mask: adata.var_names\[mask\]"):
+        from_anndata(known, "sample", "label", gene_filter=known.var.differential)
+    known[:0].write_h5ad(tmp_path / "empty.h5ad")
+    for empty in (tmp_path / "empty.h5ad", known[:0]):
+        with pytest.raises(ValueError, match="adata has no cells"):
+            from_anndata(empty, "sample", "label")
+    arrived.write_h5ad(tmp_path / "new.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "new.h5ad", backed="r")
+    with pytest.raises(ValueError, match="a view of a backed file"):
+        fit_anndata(backed[backed.obs.label != ""], "sample", "label")
+    backed.file.close()
+
+
 def test_changed_labels_are_noticed(cohort):
     known = cohort[0].copy()
     known.obs["label"] = np.where(known.obs["sample"].cat.codes % 2 == 0, "P", "Q")
@@ -146,7 +215,7 @@ def test_wrong_types_are_named(cohort):
     for match, call in {
         "fitted must be an AnnData": lambda: place_patients(None, arrived),
         "old must be a Distributions, got AnnData": lambda: place_patients(model, arrived, "sample", old=known),
-        "gene_filter: the genes are those of the fit": lambda: place_patients(known, arrived, gene_filter=None),
+        "gene_filter cannot be given: the genes are those of the fit": lambda: place_patients(known, arrived, gene_filter=None),
         "points must be a numeric .*, got an AnnData": lambda: blend_euclidean(known, model.components_),
         "distributions must be a Distributions, got AnnData": lambda: pairwise_wasserstein(known),
         "X must be a Distributions or a list of clouds, got AnnData": lambda: GGML().fit(known, ["a"]),

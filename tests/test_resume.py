@@ -123,6 +123,13 @@ def test_a_finished_fit_is_not_trained_again(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["fit.npz"]
 
 
+def test_a_longer_fit_is_not_passed_off_as_a_shorter_one(tmp_path):
+    path = tmp_path / "fit.npz"
+    fit(max_epochs=3, patience=9, checkpoint=path)
+    with pytest.raises(ValueError, match="holds 3 epochs, more than max_epochs=2: delete it or name another file"):
+        fit(max_epochs=2, patience=9, checkpoint=path)
+
+
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     path = tmp_path / "fit.npz"
     fit(max_epochs=1, checkpoint=path)
