@@ -215,7 +215,7 @@ def test_wrong_types_are_named(cohort):
     for match, call in {
         "fitted must be an AnnData": lambda: place_patients(None, arrived),
         "old must be a Distributions, got AnnData": lambda: place_patients(model, arrived, "sample", old=known),
-        "gene_filter cannot be given: the genes are those of the fit": lambda: place_patients(known, arrived, gene_filter=None),
+        "gene_filter cannot be given": lambda: place_patients(known, arrived, gene_filter=None),
         "points must be a numeric .*, got an AnnData": lambda: blend_euclidean(known, model.components_),
         "distributions must be a Distributions, got AnnData": lambda: pairwise_wasserstein(known),
         "X must be a Distributions or a list of clouds, got AnnData": lambda: GGML().fit(known, ["a"]),
