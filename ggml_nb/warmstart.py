@@ -77,7 +77,7 @@ def price(X, Y, m, g, f, h, arcs):
     """Both c-transforms, into f and h, and the `arcs` (i, j) of smallest reduced cost C_ij - f_i - g_j.
 
     X (n, k); Y (k, w), g and h (w,), with columns m..w-1 for padding, where g = -inf. Returns the number of arcs."""
-    w, found, near = len(g), 0, 0.0
+    w, found, near, ties = len(g), 0, 0.0, 8 * np.finfo(X.dtype).eps
     row, reduced, least = np.empty(w, X.dtype), np.empty(w, X.dtype), np.empty(w, X.dtype)
     h[:] = np.inf
     for i in range(len(X)):
@@ -89,8 +89,8 @@ def price(X, Y, m, g, f, h, arcs):
         f[i] = lo = least[:LANES].min()
         for j in range(w):
             h[j] = min(h[j], row[j] - lo)
-        if near <= 0:
-            near = 0.3 * np.float64(np.mean(least[: min(m, LANES)]) - lo)
+        if near <= ties * abs(lo):  # a row of ties says nothing of the others; rounding could bring the bar below lo
+            near = 0.3 * max(np.float64(np.mean(least[: min(m, LANES)]) - lo), 0.0)
         start, bar = found, X.dtype.type(lo + near)
         for lane in range(LANES):
             if least[lane] <= bar:
@@ -172,7 +172,9 @@ def transport(
         state = State(state.parent.copy(), state.flow.copy(), state.potential * stretch)
     else:
         arcs, pot = first_arcs(Z[:n].astype(np.float32), padded(Z[n:], np.float32), m)
-        state = first_state(Z, n, a, b, arcs)._replace(potential=pot)
+        trees = [first_state(Z, n, a, b, some) for some in (arcs, arcs[:0])]
+        costs = [plan_cost(Z[:n], Z[n:], tree.parent, tree.flow) for tree in trees]
+        state = trees[int(np.argmin(costs))]._replace(potential=pot)
     parent, flow, pot = state
     lower, upper = 0.0, np.inf
     for dtype in (np.float32, np.float64) if tol > 1e-6 else (np.float64,):

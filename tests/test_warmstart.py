@@ -7,10 +7,10 @@ from scipy import sparse
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
-from ggml_nb import Distributions, PairwiseTransport
+from ggml_nb import Distributions, PairwiseTransport, make_distributions
 from ggml_nb.simplex import first_state, grow, simplex, units
 from ggml_nb.transport import solve_dense
-from ggml_nb.warmstart import bounds, price, solve_pair
+from ggml_nb.warmstart import MOST, bounds, padded, price, solve_pair
 
 
 def draw(rng, P, n):
@@ -222,6 +222,34 @@ def test_price_is_the_c_transform(m, k, dtype):
     best = np.full(30, np.inf)
     np.minimum.at(best, i, reduced[i, j])
     assert np.allclose(best, f, atol=near)  # each row's best arc is noted
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_row_notes_its_best_arc(dtype):
+    "On a line, the optimal potentials leave rows of ties: a bar set by rounding must not hide the least of them."
+    rng = np.random.default_rng(0)
+    for n in (64, 300, 700):
+        X, Y = np.sort(rng.random((n, 1)), axis=0), np.sort(rng.random((n, 1)), axis=0) + 2
+        g = Y[:, 0].astype(dtype)  # with f = -X: no arc is overpriced, all are tight
+        B = padded(Y, dtype)
+        f, h, arcs = np.empty(n, dtype), np.empty(B.shape[1], dtype), np.empty((MOST * n, 2), np.int32)
+        found = price(X.astype(dtype), B, n, np.append(g, np.full(B.shape[1] - n, -np.inf, dtype)), f, h, arcs)
+        assert len(np.unique(arcs[:found, 0])) == n
+
+
+@pytest.mark.parametrize("dim", [2, 200])
+def test_clouds_on_a_line(dim):
+    "One axis of the synthetic data: sorting is the optimum, and most reduced costs are 0."
+    data = make_distributions(dim, seed=0)
+    Z = data.points[:, :1].astype(np.float64)
+    pairs = [(i, j) for i in range(0, 30, 3) for j in range(i + 1, 30, 2)]
+    for i, j in [(0, 20), *pairs]:
+        X, Y = Z[data.rows(i)], Z[data.rows(j)]
+        even = np.full(len(X), 1 / len(X)), np.full(len(Y), 1 / len(Y))
+        for tol in (1e-4, 1e-9):
+            cost, gap, _ = solve_pair(X, Y, *even, None, tol)
+            best = np.abs(np.sort(X[:, 0]) - np.sort(Y[:, 0])).mean()
+            assert gap <= tol and best * (1 - 1e-9) <= cost <= best * (1 + tol + 1e-9)
 
 
 def test_units_sum_exactly():
