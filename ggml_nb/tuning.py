@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import LeaveOneOut, ParameterGrid, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from .distributions import check_clouds
+from .distributions import check_clouds, patch
 from .evaluation import cross_validate
 from .training import GGML, check_parameters
 
@@ -60,39 +60,47 @@ class TunedGGML(BaseEstimator):
         self.param_grid, self.model, self.on, self.share = param_grid, model, on, share
         self.n_splits, self.seed, self.n_jobs = n_splits, seed, n_jobs
 
-    def trials(self):
-        "One checked estimator a combination."
-        if self.on not in ("points", "samples"):
-            raise ValueError(f"on must be 'points' or 'samples', got {self.on!r}")
-        model = GGML(random_state=self.seed) if self.model is None else self.model
-        trials = [clone(model).set_params(**s, n_jobs=self.n_jobs) for s in ParameterGrid(self.param_grid)]
-        for trial in trials:
-            check_parameters(trial)
-        return trials
+# %% ../nbs/08a_tuning.ipynb #38b2006d
+@patch
+def trials(self: TunedGGML):
+    "One checked estimator a combination."
+    if self.on not in ("points", "samples"):
+        raise ValueError(f"on must be 'points' or 'samples', got {self.on!r}")
+    model = GGML(random_state=self.seed) if self.model is None else self.model
+    trials = [clone(model).set_params(**s, n_jobs=self.n_jobs) for s in ParameterGrid(self.param_grid)]
+    for trial in trials:
+        check_parameters(trial)
+    return trials
 
-    def score_trial(self, trial, distributions):
-        "Accuracy on what is kept aside."
-        if self.on == "samples":
-            how = {"n_splits": self.n_splits, "test_size": self.share, "seed": self.seed}
-            return cross_validate(distributions, trial, **how).accuracy.mean()
-        learn, aside = hold_back(distributions, self.share, self.seed)
-        return leave_one_out_score(clone(trial).fit(learn).pairwise(aside), aside.labels)
+# %% ../nbs/08a_tuning.ipynb #3889dc7b
+@patch
+def score_trial(self: TunedGGML, trial, distributions):
+    "Accuracy on what is kept aside."
+    if self.on == "samples":
+        how = {"n_splits": self.n_splits, "test_size": self.share, "seed": self.seed}
+        return cross_validate(distributions, trial, **how).accuracy.mean()
+    learn, aside = hold_back(distributions, self.share, self.seed)
+    return leave_one_out_score(clone(trial).fit(learn).pairwise(aside), aside.labels)
 
-    def fit(
-        self,
-        distributions,  # Distributions
-    ):  # self, with grid_ (a row a combination), best_params_ and best_estimator_
-        "Try every combination, then learn with the best."
-        check_clouds(distributions)
-        trials, settings = self.trials(), list(ParameterGrid(self.param_grid))
-        scores = [self.score_trial(trial, distributions) for trial in trials]
-        self.grid_, best = pd.DataFrame(settings).assign(accuracy=scores), int(np.argmax(scores))
-        self.best_params_, self.best_estimator_ = settings[best], trials[best].fit(distributions)
-        return self
+# %% ../nbs/08a_tuning.ipynb #ab1dde47
+@patch
+def fit(
+    self: TunedGGML,
+    distributions,  # Distributions
+):  # self, with grid_ (a row a combination), best_params_ and best_estimator_
+    "Try every combination, then learn with the best."
+    check_clouds(distributions)
+    trials, settings = self.trials(), list(ParameterGrid(self.param_grid))
+    scores = [self.score_trial(trial, distributions) for trial in trials]
+    self.grid_, best = pd.DataFrame(settings).assign(accuracy=scores), int(np.argmax(scores))
+    self.best_params_, self.best_estimator_ = settings[best], trials[best].fit(distributions)
+    return self
 
-    def transform(
-        self,
-        points,  # see `GGML.transform`
-    ):
-        "Points under the best metric."
-        return self.best_estimator_.transform(points)
+
+@patch
+def transform(
+    self: TunedGGML,
+    points,  # see `GGML.transform`
+):
+    "Points under the best metric."
+    return self.best_estimator_.transform(points)
