@@ -30,6 +30,7 @@ from ggml_nb.genes import (
 )
 from ggml_nb.loss import ggml_loss, regularizer, triplet_loss
 from ggml_nb.mahalanobis import interpolate, low_rank, mahalanobis_cdist, mahalanobis_matrix, plot_ellipse, project
+from ggml_nb.pairs import PairwiseTransport, pair_costs, pairwise_wasserstein
 from ggml_nb.patients import place_patients, plot_placement
 from ggml_nb.scrna import fit_anndata, fitted_distributions, from_anndata, sample_means
 from ggml_nb.simulation import make_scrna
@@ -38,4 +39,3 @@ from ggml_nb.training import GGML
 from ggml_nb.transport import OTResult, wasserstein
 from ggml_nb.triplets import all_triplets, make_triplets, unique_pairs
 from ggml_nb.tuning import TunedGGML
-from ggml_nb.warmstart import PairwiseTransport, pair_costs, pairwise_wasserstein

@@ -23,9 +23,9 @@ from sklearn.utils import check_scalar
 from .distributions import Distributions, as_points, check_clouds
 from .genes import donor_half
 from .mahalanobis import as_matrix, interpolate, project
+from .pairs import pairwise_wasserstein
 from .patients import principal_axes
 from .training import GGML
-from .warmstart import pairwise_wasserstein
 
 # %% ../nbs/07d_cells.ipynb #37c9d89c
 def cell_relevance(

@@ -24,11 +24,11 @@ from .arguments import add_command, add_data, add_euclidean, add_learning, add_r
 from .distributions import Distributions
 from .download import DATASETS, download_cellxgene
 from .genes import enrich_genes, rank_genes
+from .pairs import pairwise_wasserstein
 from .report import print_evaluation, print_report, run_evaluation, run_fit
 from .scrna import expression, from_anndata, opened
 from .synthetic import make_distributions
 from .training import GGML, check_parameters, columns_for
-from .warmstart import pairwise_wasserstein
 
 # %% ../nbs/09_cli.ipynb #f4e103ac
 def read_distributions(

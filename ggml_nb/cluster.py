@@ -16,7 +16,7 @@ from scipy import sparse
 
 from .distributions import patch
 from .mahalanobis import as_matrix
-from .warmstart import PairwiseTransport
+from .pairs import PairwiseTransport
 
 # %% ../nbs/02c_cluster.ipynb #eca1e5d4
 def cut_pairs(

@@ -35,9 +35,9 @@ from .budget import dismiss, within_budget
 from .distributions import Distributions, check_clouds
 from .evaluation import clustering_scores, held_out_scores, split_distributions
 from .mahalanobis import project
+from .pairs import PairwiseTransport, pairwise_wasserstein
 from .start import spectral_start
 from .training import GGML, fingerprint, plain
-from .warmstart import PairwiseTransport, pairwise_wasserstein
 
 # %% ../nbs/08a_comparison.ipynb #07911d95
 class Race(NamedTuple):

@@ -19,9 +19,9 @@ from tqdm.auto import tqdm
 from .checkpoint import fingerprint, read_npz, write_npz
 from .distributions import Distributions
 from .evaluation import held_out_scores, split_distributions
+from .pairs import pair_costs
 from .training import GGML
 from .transport import all_pairs
-from .warmstart import pair_costs
 
 # %% ../nbs/08b_outcome.ipynb #3f06ac26
 @contextmanager

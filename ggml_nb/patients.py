@@ -21,9 +21,9 @@ from sklearn.utils import check_scalar
 from .distributions import Distributions, check_clouds
 from .genes import learned_axes
 from .mahalanobis import match_features, project
+from .pairs import PairwiseTransport
 from .scrna import fitted_distributions, from_anndata
 from .training import GGML, check_linear
-from .warmstart import PairwiseTransport
 
 # %% ../nbs/07c_patients.ipynb #ba00ea89
 def joint_distances(

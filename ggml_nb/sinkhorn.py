@@ -15,7 +15,7 @@ from scipy import sparse
 from tqdm.auto import tqdm
 
 from .distributions import patch
-from .warmstart import PairwiseTransport
+from .pairs import PairwiseTransport
 
 # %% ../nbs/02b_sinkhorn.ipynb #7c50e27a
 def softmin(

@@ -17,7 +17,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.extmath import randomized_svd
 
 from .mahalanobis import project, row_blocks
-from .warmstart import PairwiseTransport, in_threads
+from .pairs import PairwiseTransport, in_threads
 
 # %% ../nbs/05_start.ipynb #2ab46303
 def feature_moments(

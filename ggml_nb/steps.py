@@ -19,10 +19,10 @@ from .distributions import Distributions
 from .ground_metrics import DiagonalMap, LinearMap, NetworkMap
 from .loss import loss_weights, regularizer
 from .mahalanobis import as_matrix
+from .pairs import PairwiseTransport
 from .start import per_scale, reduce_points, spectral_start
 from .transport import pair_index
 from .triplets import make_triplets, unique_pairs
-from .warmstart import PairwiseTransport
 
 # %% ../nbs/05_steps.ipynb #ebfb5839
 def scale_features(

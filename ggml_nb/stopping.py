@@ -19,10 +19,10 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .cluster import DaskTransport
 from .ground_metrics import LinearMap
 from .loss import regularizer, triplet_loss
+from .pairs import PairwiseTransport
 from .sinkhorn import SinkhornTransport
 from .steps import costs_of, keep_back, rough_costs, train_epoch
 from .triplets import make_triplets
-from .warmstart import PairwiseTransport
 
 # %% ../nbs/05_stopping.ipynb #5fe2e9d7
 class Goal(NamedTuple):

@@ -8,7 +8,7 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
 from ggml_nb import Distributions, PairwiseTransport, make_distributions
-from ggml_nb.simplex import first_state, grow, simplex, units
+from ggml_nb.simplex import first_state, grow, principal_order, simplex, units
 from ggml_nb.transport import solve_dense
 from ggml_nb.warmstart import MOST, bounds, padded, price, solve_pair
 
@@ -176,7 +176,7 @@ def test_first_tree_takes_any_arcs(n, m, tie):
     arcs = np.stack(np.mgrid[:n, :m], axis=-1).reshape(-1, 2).astype(np.int32)
     for share in (0, 0.1, 0.5, 1):
         some = rng.permutation(arcs)[: round(share * n * m)]
-        state = first_state(rng.normal(size=(n + m, 2)), n, a, b, some)
+        state = first_state(principal_order(rng.normal(size=(n + m, 2)), n), a, b, some)
         i, j, mass = state.plan(n)
         assert np.allclose(np.bincount(i, mass, n), a, rtol=0, atol=1e-14)
         assert np.allclose(np.bincount(j, mass, m), b, rtol=0, atol=1e-14)
@@ -193,7 +193,7 @@ def test_tree_bookkeeping_after_many_pivots():
     X, Y = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
     a, b = masses(rng, 40, 1), masses(rng, 30, 1)
     arcs = np.stack(np.mgrid[:40, :30], axis=-1).reshape(-1, 2).astype(np.int32)
-    parent, flow, pot = first_state(np.concatenate([X, Y]), 40, a, b, arcs[:0])
+    parent, flow, pot = first_state(principal_order(np.concatenate([X, Y]), 40), a, b, arcs[:0])
     assert simplex(X, Y, arcs, 1e-12, parent, flow, pot) > 20
     fresh = pot.copy()
     root, size, _ = grow(X, Y, parent, fresh)
