@@ -125,10 +125,11 @@ def ridge_rule(
     same,  # (q, q) scatter within classes
     n,  # distributions
 ) -> float:
-    "u (0.2 + 15 / n) + (40 / n^2) tr(S_same) / q, u the geometric mean of the eigenvalues: the fewer, the rounder."
-    mean = max(np.trace(same), 0) / len(same)
+    "(u (0.2 + 15 / n) + (40 / n^2) tr(S_same) / q) min(1, 0.3 q / n), u the geometric mean of the eigenvalues."
+    q = len(same)
+    mean = max(np.trace(same), 0) / q
     typical = np.exp(np.log(np.maximum(np.linalg.eigvalsh(same), 0) + 1e-3 * mean + np.finfo(float).tiny).mean())
-    return typical * (0.2 + 15 / n) + mean * 40 / n**2
+    return (typical * (0.2 + 15 / n) + mean * 40 / n**2) * min(1, 0.3 * q / n)
 
 # %% ../nbs/05_start.ipynb #18a5d28c
 def search_basis(
