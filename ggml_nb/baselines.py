@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg.lapack import dpstrf
 from sklearn.base import BaseEstimator
+from sklearn.metrics import pairwise_distances
 
 from .mahalanobis import as_matrix
 from .training import GGML, PAPER, check_parameters
@@ -105,13 +106,16 @@ def check_metric(
     metric,  # name
     sparse_points,  # do the points come as CSR?
 ):
-    "Try a fixed metric on two points."
-    X = np.eye(2) + 1
+    "Try a fixed metric on two points, as both levels use it."
+    X = sparse.csr_array(np.eye(2) + 1) if sparse_points else np.eye(2) + 1
+    if metric in ("seuclidean", "mahalanobis"):
+        raise ValueError(f"methods: {metric!r} takes its scale from the clouds at hand, so every pair has its own")
     try:
-        ground_distances(*([sparse.csr_array(X)] * 2 if sparse_points else [X, X]), metric)
-    except ValueError as error:
-        text = f"methods: {metric!r} is none of {', '.join(METHODS)} and no metric of SciPy's cdist ({error})"
-        raise ValueError(text) from None
+        ground_distances(X, X, metric)
+        pairwise_distances(X, metric=metric)
+    except (ValueError, TypeError) as error:
+        text = f"methods: {metric!r} is none of {', '.join(METHODS)} and no metric of SciPy's cdist"
+        raise ValueError(f"{text} that {'sparse' if sparse_points else 'dense'} points have ({error})") from None
 
 # %% ../nbs/08a_baselines.ipynb #e38c5366
 def as_methods(
@@ -124,11 +128,17 @@ def as_methods(
     ours = {"ggml": {}, "ggml-paper": PAPER}
     if isinstance(methods, str):
         raise ValueError(f"methods must be a list of names or a dict, got {methods!r}; write [{methods!r}]")
+    if not isinstance(methods, (dict, list, tuple)) or not len(methods):
+        raise TypeError(f"methods must be a list of names, or a dict of names and methods, got {methods!r}")
     methods = dict(methods) if isinstance(methods, dict) else {name: name for name in methods}
     for name, method in methods.items():
+        if not isinstance(name, str):
+            raise TypeError(f"methods must have names, got {name!r}; write {{'a name': ...}}")
         if isinstance(method, BaseEstimator):
             if isinstance(method, GGML):  # others check themselves
                 check_parameters(method)
+        elif callable(method):
+            raise TypeError(f"methods[{name!r}] must be a name, a matrix or an estimator, got {method!r}")
         elif not isinstance(method, str):
             methods[name] = as_matrix(method, distributions.d, f"methods[{name!r}]")
         elif method in ours:

@@ -4,24 +4,29 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'COLUMNS', 'Race', 'is_fixed', 'embed', 'sample_distances', 'point_rows', 'point_scores', 'judge_sample',
-           'judge_point', 'run_splits', 'run_job', 'cache_file', 'read_row', 'write_row', 'make_race', 'make_jobs',
-           'compare_metrics', 'confidence_interval']
+           'judge_point', 'run_splits', 'run_job', 'identity', 'cache_file', 'read_row', 'write_row', 'make_race',
+           'make_jobs', 'compare_metrics', 'confidence_interval']
 
 # %% ../nbs/08a_comparison.ipynb #3a625066
 import hashlib
+import inspect
 import json
+import numbers
 import os
 import re
 import time
 import uuid
 import warnings
 from collections import defaultdict
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import joblib
 import numpy as np
 import pandas as pd
+import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy.spatial.distance import squareform
 from scipy.stats import t as student
@@ -30,7 +35,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, pairwise_di
 from sklearn.neighbors import KNeighborsClassifier
 from tqdm.auto import tqdm
 
-from .baselines import BASELINES, FIXED, METHODS, as_methods, labelled_points, learn_baseline
+from .baselines import FIXED, METHODS, as_methods, labelled_points, learn_baseline
 from .budget import dismiss, within_budget
 from .distributions import Distributions, check_clouds
 from .evaluation import clustering_scores, held_out_scores, split_distributions
@@ -72,7 +77,8 @@ def embed(
     if isinstance(method, np.ndarray):
         return project(points, method), 0.0
     if isinstance(method, BaseEstimator):
-        return clone(method).set_params(n_jobs=race.threads).fit(half).transform(points), 0.0
+        known = {"n_jobs": race.threads} if "n_jobs" in method.get_params() else {}
+        return clone(method).set_params(**known).fit(half).transform(points), 0.0
     if method == "ggml-start":
         start = spectral_start(half, race.rank, n_jobs=race.threads, seed=race.seed)
         return project(points, start.axes @ start.frame), 0.0
@@ -159,9 +165,9 @@ def run_splits(
     name,  # of the method
     method,  # name or GGML
     wanted,  # list of (split, level)
-):  # list of dict
-    "Rows of the table for one method on some splits; it learns once a split."
-    rows, known, embedded = [], {}, {}
+):  # yields dicts
+    "Rows of the table for one method on some splits, as they come; it learns once a split."
+    known, embedded = {}, {}
     for s, level in wanted:
         row = {"method": name, "level": level, "split": s, "status": "ok"}
         began = time.perf_counter()
@@ -174,12 +180,10 @@ def run_splits(
             scores = {"sample": judge_sample, "point": judge_point}[level](race, method, Z, s, known)
             seconds = known.setdefault((level, "seconds"), time.perf_counter() - began)
             seconds = seconds if is_fixed(method) else time.perf_counter() - began
-            rows.append({**row, "seconds": learning + seconds, "rank_error": error, **scores})
-        except (ValueError, np.linalg.LinAlgError) as error:
-            if not isinstance(method, str) or method not in BASELINES:
-                raise
-            rows.append({**row, "status": "failed", "note": f"{type(error).__name__}: {error}"})
-    return rows
+            yield {**row, "seconds": learning + seconds, "rank_error": error, **scores}
+        except Exception as error:  # whatever a method may raise
+            status = "OOM" if isinstance(error, MemoryError) else "failed"
+            yield {**row, "status": status, "note": f"{type(error).__name__}: {error}"}
 
 # %% ../nbs/08a_comparison.ipynb #e1ec922e
 def run_job(
@@ -190,17 +194,38 @@ def run_job(
     gib,  # budget, infinite for none
 ):  # list of rows
     "Do one job, in a child where there is a budget."
-    work = partial(run_splits, race)
+    work, (name, _, wanted) = partial(run_splits, race), job
     if np.isinf(seconds) and np.isinf(gib):
-        return work(*job)
+        return list(work(*job))
     reply = within_budget(key, work, job, seconds, gib, race.threads)
+    rows = reply["results"]
     if "error" in reply:
-        raise RuntimeError(f"method {job[0]!r} failed:\n{reply['error']}")
-    name, _, wanted = job
-    over = [{"method": name, "level": level, "split": s, "status": reply.get("status")} for s, level in wanted]
-    return reply.get("result", over)
+        end = {"status": "failed", "note": reply["error"].strip().splitlines()[-1]}
+    else:
+        end = {"status": reply["status"]}
+    return rows + [{"method": name, "level": level, "split": s, **end} for s, level in wanted[len(rows) :]]
 
 # %% ../nbs/08a_comparison.ipynb #72d11a18
+def identity(
+    value,  # a method, a parameter, or an array
+):
+    "What JSON should write of what it does not know, so that no two that differ look alike."
+    if isinstance(value, BaseEstimator):
+        ignored = ("n_jobs", "verbose", "checkpoint", "device")
+        kind, code = type(value), ""
+        with suppress(OSError, TypeError):  # a class that was typed in has no source
+            code = inspect.getsource(kind)
+        return [
+            kind.__module__,
+            kind.__qualname__,
+            code,
+            {k: v for k, v in value.get_params(deep=False).items() if k not in ignored},
+        ]
+    if isinstance(value, (np.ndarray, np.generic, torch.nn.Module)):
+        return plain(value)
+    return joblib.hash(value)
+
+
 def cache_file(
     folder,  # Path
     data,  # fingerprint of the distributions
@@ -211,32 +236,28 @@ def cache_file(
     level,
 ):  # Path
     "Where the row of one method, split and level is kept."
-    how = method
-    if isinstance(method, BaseEstimator):
-        ignored = ("n_jobs", "verbose", "checkpoint", "device")
-        how = {key: value for key, value in method.get_params(deep=False).items() if key not in ignored}
     sizes = [race.rank, race.k[level], race.n_learn, race.n_points, race.seed, race.clustered.tolist()]
-    text = json.dumps([data, [x.tolist() for x in race.splits[s]], level, how, sizes], default=plain)
+    text = json.dumps([data, [x.tolist() for x in race.splits[s]], level, name, method, sizes], default=identity)
     key = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
     return folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{level}-{s}-{key}.json"
 
 # %% ../nbs/08a_comparison.ipynb #07c08a08
 def read_row(
     path,  # Path
-    budget,  # [seconds, gib]
+    budget,  # [seconds, gib, levels of a job]
 ):  # dict or None
     "A row from disk, if it holds."
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return kept["row"] if kept["row"]["status"] == "ok" or kept["budget"] == budget else None
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or not ours
         return None
-    return kept["row"] if kept["row"]["status"] == "ok" or kept["budget"] == budget else None
 
 # %% ../nbs/08a_comparison.ipynb #9d71b395
 def write_row(
     path,  # Path
     row,  # dict
-    budget,  # [seconds, gib]
+    budget,  # [seconds, gib, levels of a job]
 ):
     "A row to disk in one step."
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -281,17 +302,18 @@ def make_jobs(
     methods,  # dict
     wanted,  # list of (method name, split, level)
 ):  # list of (name, method, list of (split, level))
-    "One job a split for what learns, one for all splits of a fixed metric."
+    "One job a split; but the OT distances of a fixed metric are the same in all, which are one job."
     jobs = defaultdict(list)
     for name, s, level in wanted:
-        jobs[name, -1 if is_fixed(methods[name]) else s].append((s, level))
+        at = ("all" if level == "sample" else "points", s * (level == "point")) if is_fixed(methods[name]) else s
+        jobs[name, at].append((s, level))
     return [(name, methods[name], todo) for (name, _), todo in jobs.items()]
 
 # %% ../nbs/08a_comparison.ipynb #055ff45d
 def compare_metrics(
     distributions,  # Distributions
-    methods=("euclidean", "manhattan", "cosine", "ggml"),  # of METHODS, or a dict, see `as_methods`
-    level="sample",  # "sample": OT distances; "point": points of held-out distributions; or a tuple of both
+    methods=("euclidean", "manhattan", "cosine", "ggml"),  # names, or dict of names and methods, see below
+    level="sample",  # "sample", "point", or a tuple of both
     n_splits=10,
     test_size=0.5,
     k=None,  # neighbours, default the paper's: 5 at sample level, 100 at point level
@@ -303,25 +325,34 @@ def compare_metrics(
     n_learn=750,  # points of the training half that baselines learn from
     n_points=5000,  # points of each half at point level
     clustered=None,  # (N,) bool: points whose clusters are judged at point level, default all
-    seconds=np.inf,  # budget of a method and split, then "OOT"; a fixed metric: of all splits
-    gib=np.inf,  # budget of memory, then "OOM"
+    seconds=np.inf,  # budget of time of a method and split, then "OOT"; OT distances of a fixed metric: of all splits
+    gib=np.inf,  # budget of memory beyond that of a fresh child, in GiB, then "OOM"; not of what a child starts
     cache=None,  # folder that keeps finished rows
 ):  # DataFrame, a row a method, level and split, see COLUMNS
-    "Held-out figures of ground metrics on the same splits; learned ones see the training half only."
+    """Held-out figures of ground metrics on the same splits; learned ones see the training half only.
+
+    `methods` are names (euclidean, manhattan, cosine or another metric of SciPy's cdist; lmnn, lfda, nca, itml with the
+    extra `baselines`; ggml-start, ggml-paper, ggml), or a dict of names and methods: a name, a matrix W (k, d), or an
+    estimator with `fit(distributions)` and `transform(points)`. At level "sample", exact OT distances decide: weighted
+    k-NN, k = 5, and average-linkage clusters, as many as classes. At level "point", each point of the held-out half
+    counts the same, whatever its weight: k = 100, clusters cut at the median distance. `status` is "ok", "OOT", "OOM"
+    or "failed", the last with a `note` and a RuntimeWarning."""
     methods = as_methods(methods, distributions, rank, seed)
-    if not (seconds > 0 and gib > 0):
-        raise ValueError(f"the budget must be above 0, got seconds={seconds} and gib={gib}")
+    if not all(isinstance(x, numbers.Real) and x > 0 for x in (seconds, gib)):
+        raise ValueError(f"the budget must be numbers above 0, got seconds={seconds!r} and gib={gib!r}")
+    if cache is not None and Path(cache).exists() and not Path(cache).is_dir():
+        raise ValueError(f"cache must be a folder, got the file {os.fspath(cache)!r}")
     cores, budget = effective_n_jobs(-1 if n_jobs is None else n_jobs), [float(seconds), float(gib)]
     children = cores if np.isfinite(budget).any() else 1
     sizes = rank, n_learn, n_points, clustered
     race = make_race(distributions, level, n_splits, test_size, k, seed, *sizes, max(1, cores // children))
     wanted = [(name, s, each) for name in methods for s in range(n_splits) for each in race.levels]
-    key, files, rows = uuid.uuid4().hex, {}, {}
+    key, files, rows, kept = uuid.uuid4().hex, {}, {}, [*budget, *race.levels]
     if cache is not None:
         Path(cache).mkdir(parents=True, exist_ok=True)
         data = fingerprint(GGML(), distributions, np.random.default_rng(0))
         files = {w: cache_file(Path(cache), data, race, w[0], methods[w[0]], *w[1:]) for w in wanted}
-        rows = {w: row for w, path in files.items() if (row := read_row(path, budget))}
+        rows = {w: row for w, path in files.items() if (row := read_row(path, kept))}
     jobs = make_jobs(methods, [w for w in wanted if w not in rows])
     try:
         with tqdm(total=len(wanted), initial=len(rows), desc="comparing metrics", disable=not verbose) as bar:
@@ -331,11 +362,13 @@ def compare_metrics(
                     w = row["method"], row["split"], row["level"]
                     rows[w] = row
                     if w in files and row["status"] != "failed":
-                        write_row(files[w], row, budget)
+                        write_row(files[w], row, kept)
                     bar.update()
     finally:
         dismiss(key)
     table = pd.DataFrame([rows[w] for w in wanted]).reindex(columns=list(COLUMNS))
+    if (table.status == "failed").all():
+        raise RuntimeError(f"all methods failed, {table.method[0]!r} with {table.note[0]}")
     for name, note in table.dropna(subset="note").groupby("method").note.first().items():
         warnings.warn(f"{name} failed in some splits: {note}", RuntimeWarning, stacklevel=2)
     return table

@@ -104,3 +104,12 @@ def transform(
 ):
     "Points under the best metric."
     return self.best_estimator_.transform(points)
+
+# %% ../nbs/08a_tuning.ipynb #e8af7df1
+@patch
+def pairwise(
+    self: TunedGGML,
+    X,  # see `GGML.pairwise`
+):
+    "Exact OT distances between distributions under the best metric."
+    return self.best_estimator_.pairwise(X)

@@ -1,6 +1,12 @@
 "The comparison of metrics: budgets, the cache, the point level, and intervals."
 
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -8,11 +14,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.neighbors import KNeighborsClassifier
 
-from ggml_nb import GGML, Distributions, compare_metrics, confidence_interval, make_distributions, split_distributions
+from ggml_nb import (
+    GGML,
+    Distributions,
+    TunedGGML,
+    compare_metrics,
+    confidence_interval,
+    make_distributions,
+    split_distributions,
+)
 from ggml_nb.baselines import BASELINES, METHODS, learn_baseline, pivoted_cholesky
-from ggml_nb.comparison import COLUMNS, SCORES
+from ggml_nb.comparison import COLUMNS, SCORES, make_jobs
 
 BASIC = ["method", "split", *SCORES]  # what callers relied on before there were levels
 
@@ -62,10 +77,101 @@ def test_runaways_are_killed_and_the_others_go_on(clouds):
     np.testing.assert_allclose(table.accuracy[1], plain.accuracy[0])
 
 
-def test_a_child_that_fails_says_why(clouds):
-    wrong = {"mine": GGML(metric=torch.nn.Linear(4, 2), random_state=0)}
-    with pytest.raises(RuntimeError, match="'mine' failed"):
-        compare_metrics(clouds, wrong, n_splits=1, seconds=60, n_jobs=1)
+class Column(BaseEstimator):
+    "Keeps one feature, and does what it is told while it learns."
+
+    def __init__(self, column=0, misdeed=None):
+        self.column, self.misdeed = column, misdeed
+
+    def fit(self, distributions):
+        if self.misdeed:
+            self.misdeed()
+        return self
+
+    def transform(self, points):
+        return points[:, [self.column]].astype(float)
+
+
+class Worse(Column):
+    "The same parameters, another method."
+
+    def transform(self, points):
+        return super().transform(points) * 0
+
+
+def leave():
+    sys.exit(3)
+
+
+def crash():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def fork():
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    child.join()
+
+
+def start_another(folder):
+    Path(folder, "pid").write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+    time.sleep(600)
+
+
+@pytest.mark.parametrize("misdeed", [leave, crash])
+def test_a_method_that_breaks_says_why_and_the_others_go_on(clouds, misdeed):
+    methods, how = (
+        {"mine": Column(misdeed=misdeed), "euclidean": "euclidean"},
+        {"n_splits": 1, "seconds": 120, "n_jobs": 1},
+    )
+    with pytest.warns(RuntimeWarning, match="mine failed"):
+        table = compare_metrics(clouds, methods, **how)
+    assert table.status.tolist() == ["failed", "ok"] and table.note[0]
+    with pytest.raises(RuntimeError, match="all methods failed"):
+        compare_metrics(clouds, {"mine": methods["mine"]}, **how)
+
+
+def test_a_network_of_the_wrong_width_fails_alone(clouds):
+    methods = {"mine": GGML(metric=torch.nn.Linear(4, 2), random_state=0), "euclidean": "euclidean"}
+    with pytest.warns(RuntimeWarning, match="mine failed"):
+        assert compare_metrics(clouds, methods, n_splits=1).status.tolist() == ["failed", "ok"]
+
+
+def test_a_method_may_fork(clouds):
+    table = compare_metrics(clouds, {"forks": Column(misdeed=fork)}, n_splits=2, seconds=60, n_jobs=1)
+    assert (table.status == "ok").all()
+
+
+def test_what_a_runaway_started_ends_with_it(clouds, tmp_path):
+    methods = {"mine": Column(misdeed=partial(start_another, str(tmp_path)))}
+    assert compare_metrics(clouds, methods, n_splits=1, seconds=3, n_jobs=1).status.tolist() == ["OOT"]
+    stat = Path("/proc", Path(tmp_path, "pid").read_text(), "stat")
+    time.sleep(0.5)
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_the_cache_tells_methods_apart(clouds, tmp_path):
+    how = {"n_splits": 1, "cache": tmp_path}
+    first, second = (compare_metrics(clouds, {"mine": method}, **how).accuracy[0] for method in (Column(), Worse()))
+    assert first > second
+    rng = np.random.default_rng(0)
+    for init in (np.eye(1, 5), rng.normal(size=(1, 5))):  # in a model inside a model, too long for repr
+        tuned = TunedGGML({"reg": [0.0]}, GGML(init=init, rank=1, max_epochs=1, random_state=0))
+        compare_metrics(clouds, {"tuned": tuned}, **how)
+    for seed in range(2):
+        torch.manual_seed(seed)
+        compare_metrics(clouds, {"net": TunedGGML({"lr": [0.01]}, GGML(metric=torch.nn.Linear(5, 2)))}, **how)
+    assert len(list(tmp_path.iterdir())) == 6
+    names = compare_metrics(clouds, {"my metric": "euclidean"}, **how).method.tolist()
+    names += compare_metrics(clouds, {"my-metric": "euclidean"}, **how).method.tolist()
+    assert names == ["my metric", "my-metric"]
+
+
+def test_an_interrupted_point_level_keeps_its_splits(clouds, tmp_path):
+    "A fixed metric at point level writes each split as it comes."
+    bar = compare_metrics(clouds, ["euclidean"], ("sample", "point"), n_splits=3, cache=tmp_path)
+    jobs = make_jobs({"euclidean": "euclidean"}, [("euclidean", s, x) for s in range(3) for x in ("sample", "point")])
+    assert len(jobs) == 4 and len(bar) == len(list(tmp_path.iterdir())) == 6
 
 
 def test_an_interrupted_run_resumes(clouds, tmp_path):
@@ -165,6 +271,9 @@ def test_confidence_interval_is_the_corrected_t():
     [
         ({"methods": ["hamming distance"]}, "hamming distance"),
         ({"methods": "ggml"}, "methods must be a list"),
+        ({"methods": ["seuclidean"]}, "seuclidean"),
+        ({"methods": ["Euclidean"]}, "Euclidean"),
+        ({"seconds": "5"}, "budget"),
         ({"methods": {"mine": GGML(rank=0)}}, "rank"),
         ({"level": "cell"}, "level"),
         ({"seconds": 0}, "budget"),
@@ -177,6 +286,22 @@ def test_bad_arguments_are_told_before_any_work(clouds, tmp_path, wrong, match):
     with pytest.raises(ValueError, match=match):
         compare_metrics(clouds, **{"n_splits": 1, "cache": tmp_path / "none", **wrong})
     assert not Path(tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("wrong", [GGML(), [], [GGML()], {1: "euclidean"}, {"mine": np.mean}])
+def test_methods_of_the_wrong_kind_are_named(clouds, wrong):
+    with pytest.raises(TypeError, match="methods"):
+        compare_metrics(clouds, wrong, n_splits=1)
+
+
+def test_a_cache_is_a_folder_of_ours(clouds, tmp_path):
+    compare_metrics(clouds, ["euclidean"], n_splits=1, cache=tmp_path)
+    file = next(tmp_path.iterdir())
+    for text in ("{}", "null", "[1]"):
+        file.write_text(text)
+        assert compare_metrics(clouds, ["euclidean"], n_splits=1, cache=tmp_path).status[0] == "ok"
+    with pytest.raises(ValueError, match="cache"):
+        compare_metrics(clouds, ["euclidean"], n_splits=1, cache=file)
 
 
 def test_jobs_run_on_dask(clouds):
