@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLORS', 'grouped_split', 'mend_split', 'check_splits', 'split_distributions', 'knn_score', 'clustering_scores',
            'held_out_scores', 'cross_validate', 'grid_search', 'surface', 'plot_grid', 'shuffle_labels',
-           'permutation_test', 'class_colors', 'plot_clustermap', 'umap_embedding', 'plot_embedding']
+           'check_shuffles', 'permutation_test', 'class_colors', 'plot_clustermap', 'umap_embedding', 'plot_embedding']
 
 # %% ../nbs/08_evaluation.ipynb #67af16dc
 import copy
@@ -250,19 +250,34 @@ def shuffle_labels(
     distributions,  # Distributions
     rng,  # numpy Generator
 ):  # Distributions with permuted labels
-    "Permute labels as the design allows: among donors where a donor has one class, else within each donor."
+    "Permute labels as the design allows: donors of one class among each other, whole; others within themselves."
     labels, groups = distributions.labels.copy(), distributions.groups
     donors = np.arange(len(labels)) if groups is None else groups
     members = [np.flatnonzero(donors == g) for g in np.unique(donors)]
-    if all(len(np.unique(labels[m])) == 1 for m in members):
-        for m, c in zip(members, rng.permutation([labels[m[0]] for m in members])):
-            labels[m] = c
-    else:
-        for m in members:
-            labels[m] = rng.permutation(labels[m])
-    shuffled = distributions.subset(np.arange(len(labels)))
+    mixed = [len(np.unique(labels[m])) > 1 for m in members]
+    whole = [m for m, several in zip(members, mixed) if not several]
+    for m, c in zip(whole, rng.permutation([labels[m[0]] for m in whole])):
+        labels[m] = c
+    for m in (m for m, several in zip(members, mixed) if several):
+        labels[m] = rng.permutation(labels[m])
+    shuffled = copy.copy(distributions)  # shares the points
     shuffled.labels = labels
     return shuffled
+
+# %% ../nbs/08_evaluation.ipynb #a20fb6c8
+def check_shuffles(
+    labels,  # (n,) true classes
+    shuffles,  # list of (n,) permuted classes
+):
+    "Refuse a design whose labels cannot move, and warn where they hardly can."
+    found, drawn = {tuple(x) for x in shuffles}, len(shuffles)
+    if found == {tuple(labels)}:
+        raise ValueError(
+            f"labels: all {drawn} shuffles within groups gave the true labels; need more donors of each class"
+        )
+    if len(found) < drawn / 2:
+        few = f"groups: {drawn} shuffles gave only {len(found)} labellings, so p says little"
+        warnings.warn(f"{few}; need more donors of each class", stacklevel=3)
 
 # %% ../nbs/08_evaluation.ipynb #3e63997b
 def permutation_test(
@@ -273,10 +288,12 @@ def permutation_test(
     **kwargs,  # for `cross_validate`
 ):  # dict: accuracy, chance (n_permutations,), p_value
     "Is the held-out accuracy better than on shuffled labels? p = (1 + #{chance >= accuracy}) / (1 + n)."
+    check_clouds(distributions)
     check_scalar(n_permutations, "n_permutations", numbers.Integral, min_val=1)
     rng = np.random.default_rng(seed)
+    shuffles = [shuffle_labels(distributions, rng) for _ in range(n_permutations)]
+    check_shuffles(distributions.labels, [x.labels for x in shuffles])
     score = cross_validate(distributions, model, seed=seed, **kwargs).accuracy.mean()
-    shuffles = (shuffle_labels(distributions, rng) for _ in range(n_permutations))
     chance = np.array([cross_validate(x, model, seed=seed, **kwargs).accuracy.mean() for x in shuffles])
     return {
         "accuracy": score,

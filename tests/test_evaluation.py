@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from ggml_nb import Distributions, split_distributions
+from ggml_nb import GGML, Distributions, permutation_test, split_distributions
+from ggml_nb.evaluation import check_shuffles, shuffle_labels
 
 
 def clouds(labels, groups=None, seed=0):
@@ -66,3 +67,39 @@ def test_a_donor_who_dominates_is_announced_once():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         split_distributions(clouds(np.arange(24) % 2, np.arange(24) // 2), 5, 0.4)
+
+
+def test_whole_donors_swap_beside_one_of_two_classes():
+    labels, groups = np.r_[0, 1, np.arange(20) % 2], np.r_[0, 0, np.arange(1, 21)]
+    data, rng = clouds(labels, groups), np.random.default_rng(0)
+    shuffles = np.array([shuffle_labels(data, rng).labels for _ in range(50)])
+    assert len(np.unique(shuffles, axis=0)) > 45 and (shuffles[:, :2].sum(axis=1) == 1).all()
+    assert (shuffles.sum(axis=1) == labels.sum()).all() and np.array_equal(data.labels, labels)
+
+
+def test_donors_of_several_samples_stay_whole_and_mixed_ones_at_home():
+    groups = np.repeat(np.arange(6), [1, 2, 3, 4, 2, 4])
+    labels = np.array([0, 1, 1, 0, 0, 0, 1, 1, 1, 1, 0, 1, 0, 1, 2, 2])
+    data, rng = clouds(labels, groups), np.random.default_rng(1)
+    for _ in range(20):
+        new = shuffle_labels(data, rng).labels
+        classes = [new[groups == g] for g in range(4)]
+        assert all(len(set(c)) == 1 for c in classes) and sorted(c[0] for c in classes) == [0, 0, 1, 1]
+        assert all(sorted(new[groups == g]) == sorted(labels[groups == g]) for g in (4, 5))
+
+
+def test_permutation_test_sees_past_one_donor_of_two_classes():
+    labels, groups = np.r_[0, 1, np.arange(20) % 2], np.r_[0, 0, np.arange(1, 21)]
+    rng = np.random.default_rng(0)
+    data = Distributions.from_list([rng.normal(9 * c, 1, (4, 2)) for c in labels], labels, groups=groups)
+    result = permutation_test(data, GGML(max_epochs=1, random_state=0), n_permutations=19, n_splits=1)
+    assert result["p_value"] == 1 / 20 and len(np.unique(result["chance"])) > 3
+
+
+def test_labels_that_cannot_move_are_refused_before_any_work():
+    one_class = clouds(np.zeros(6, int))
+    with pytest.raises(ValueError, match="labels: all 20 shuffles .* more donors"):
+        permutation_test(one_class, model="never fitted")
+    check_shuffles([0, 1], [[0, 1], [1, 0]])
+    with pytest.warns(UserWarning, match="20 shuffles gave only 2 labellings"):
+        check_shuffles([0, 1], [[0, 1], [1, 0]] * 10)
