@@ -2,12 +2,35 @@
 
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
+from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from ggml_nb import GGML, Distributions, permutation_test, split_distributions
-from ggml_nb.evaluation import check_shuffles, shuffle_labels
+from ggml_nb import (
+    GGML,
+    Distributions,
+    TunedGGML,
+    clustering_scores,
+    cross_validate,
+    grid_search,
+    permutation_test,
+    plot_clustermap,
+    split_distributions,
+)
+from ggml_nb.evaluation import check_shuffles, make_trials, shuffle_labels
+
+
+class Means(BaseEstimator):
+    "Distances between the means of clouds: nothing to learn, and quick."
+
+    def fit(self, data):
+        return self
+
+    def pairwise(self, data):
+        return pairwise_distances([data.points[data.rows(i)].mean(axis=0) for i in range(len(data))])
 
 
 def clouds(labels, groups=None, seed=0):
@@ -92,7 +115,7 @@ def test_permutation_test_sees_past_one_donor_of_two_classes():
     labels, groups = np.r_[0, 1, np.arange(20) % 2], np.r_[0, 0, np.arange(1, 21)]
     rng = np.random.default_rng(0)
     data = Distributions.from_list([rng.normal(9 * c, 1, (4, 2)) for c in labels], labels, groups=groups)
-    result = permutation_test(data, GGML(max_epochs=1, random_state=0), n_permutations=19, n_splits=1)
+    result = permutation_test(data, Means(), n_permutations=19, n_splits=1)
     assert result["p_value"] == 1 / 20 and len(np.unique(result["chance"])) > 3
 
 
@@ -103,3 +126,48 @@ def test_labels_that_cannot_move_are_refused_before_any_work():
     check_shuffles([0, 1], [[0, 1], [1, 0]])
     with pytest.warns(UserWarning, match="20 shuffles gave only 2 labellings"):
         check_shuffles([0, 1], [[0, 1], [1, 0]] * 10)
+
+
+LINE = np.abs(np.subtract.outer([0.0, 1, 10, 11], [0.0, 1, 10, 11]))
+ONE_NAN = np.where(LINE == 11, np.nan, LINE)
+
+
+@pytest.mark.parametrize("score", [clustering_scores, plot_clustermap])
+@pytest.mark.parametrize(
+    "D, labels, match",
+    [
+        (LINE, [0, 0, 1], r"\(4, 4\) and 3 labels"),
+        (LINE, [0, 0, 1, 1, 1], r"\(4, 4\) and 5 labels"),
+        (LINE[0], [0, 0, 1, 1], r"D must be a square"),
+        (LINE[:1, :1], [0], "2 rows or more"),
+        (np.triu(LINE), [0, 0, 1, 1], r"symmetric, got D\[0, 3\] = 11 but D\[3, 0\] = 0"),
+        (ONE_NAN, [0, 0, 1, 1], "D has 2 missing"),
+    ],
+)
+def test_a_matrix_that_holds_no_distances_is_refused(score, D, labels, match):
+    with pytest.raises(ValueError, match=match):
+        score(D, labels)
+    assert not plt.get_fignums()  # and no empty figure is left behind
+
+
+def test_clusters_are_counted_or_cut_but_not_both():
+    with pytest.raises(ValueError, match="n_clusters or threshold, not both, got 2 and 5"):
+        clustering_scores(LINE, [0, 0, 1, 1], n_clusters=2, threshold=5)
+    for wrong in (0, 5, 2.0):
+        with pytest.raises(ValueError, match=f"n_clusters .* from 1 to 4, .* got {wrong}"):
+            clustering_scores(LINE, [0, 0, 1, 1], n_clusters=wrong)
+    rounded = LINE + np.random.default_rng(0).normal(0, 1e-6, LINE.shape)  # single precision is symmetric enough
+    assert clustering_scores(rounded, [0, 0, 1, 1], threshold=5)["ari"] == 1
+
+
+def test_a_grid_is_checked_before_it_is_searched():
+    data = clouds(np.arange(12) % 2)
+    with pytest.raises(ValueError, match="rank must be .* got 0"):
+        make_trials(GGML(), {"rank": [1, 0]})
+    for search in (lambda: grid_search("no data", {"rank": [1, 0]}), TunedGGML({"rank": [1, 0]}).trials):
+        with pytest.raises(ValueError, match="rank"):
+            search()
+    with pytest.raises(ValueError, match="'rnk'"):
+        grid_search(data, {"rnk": [1]})
+    with pytest.raises(ValueError, match="k == 0"):
+        cross_validate(data, "never fitted", k=0)
