@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'grouped_split', 'mend_split', 'check_splits', 'split_distributions', 'knn_score', 'check_distances',
-           'clustering_scores', 'held_out_scores', 'cross_validate', 'make_trials', 'grid_search', 'surface',
-           'plot_grid', 'shuffle_labels', 'check_shuffles', 'permutation_test', 'class_colors', 'plot_clustermap',
-           'umap_embedding', 'plot_embedding']
+           'clustering_scores', 'held_out_scores', 'cross_validate', 'make_trials', 'grid_search', 'as_ticks',
+           'grid_table', 'surface', 'plot_grid', 'shuffle_labels', 'check_shuffles', 'permutation_test', 'class_colors',
+           'plot_clustermap', 'umap_embedding', 'plot_embedding']
 
 # %% ../nbs/08_evaluation.ipynb #67af16dc
 import copy
@@ -241,6 +241,37 @@ def grid_search(
         rows.append({**setting, "accuracy": accuracy.mean(), "std": accuracy.std()})
     return pd.DataFrame(rows)
 
+# %% ../nbs/08_evaluation.ipynb #b9265fd1
+def as_ticks(
+    column,  # Series of settings
+):  # (rows,) codes, list of texts
+    "Distinct settings in order, None last, in three digits."
+    try:
+        codes, values = pd.factorize(column, sort=True, use_na_sentinel=False)
+    except TypeError:  # networks and arrays have no order
+        codes, values = pd.factorize(column.map(str))
+    return codes, [
+        "None" if pd.isna(v) else f"{v:.3g}" if isinstance(v, (float, np.floating)) else str(v) for v in values
+    ]
+
+# %% ../nbs/08_evaluation.ipynb #47e0cc3a
+def grid_table(
+    grid,  # DataFrame of `grid_search`
+    x,  # column
+    y,  # column
+    value,  # column
+):  # (settings of y, settings of x) mean values, NaN where missing; texts of x; texts of y
+    "One value a pair of settings; a third parameter that varies is refused, not averaged."
+    unknown = [name for name in (x, y, value) if name not in grid]
+    if unknown:
+        raise ValueError(f"grid has no column {unknown}, its columns are {list(grid)}")
+    (columns, xs), (rows, ys) = as_ticks(grid[x]), as_ticks(grid[y])
+    others = grid.columns.difference([x, y, value, "accuracy", "std", "split", "seconds"])
+    varied = [name for name in others if grid[name].map(str).nunique() > 1]
+    if varied and pd.DataFrame([rows, columns]).T.duplicated().any():
+        raise ValueError(f"grid also varies {varied}, which a picture of {x} and {y} would average: select rows first")
+    return grid.groupby([rows, columns])[value].mean().unstack().to_numpy(), xs, ys
+
 # %% ../nbs/08_evaluation.ipynb #cbc8a479
 def surface(
     table,  # (rows, columns) measured values, at least 2 x 2
@@ -249,6 +280,8 @@ def surface(
     "Monotone cubic (PCHIP) interpolation along both axes: through every value, never above or below its neighbours."
     if min(table.shape) < 2:
         raise ValueError(f"smooth=True needs at least two values of each parameter, got a grid of shape {table.shape}")
+    if not np.isfinite(table).all():
+        raise ValueError(f"smooth=True needs every combination, got {np.sum(~np.isfinite(table))} without a value")
     y, x = (np.linspace(0, n - 1, fine * (n - 1) + 1) for n in table.shape)
     rows = pchip_interpolate(np.arange(len(table)), table, y, axis=0)
     return x, y, pchip_interpolate(np.arange(table.shape[1]), rows, x, axis=1)
@@ -266,19 +299,19 @@ def plot_grid(
     "A grid search as an image with its numbers, or as a smooth surface."
     import matplotlib.pyplot as plt
 
+    table, xs, ys = grid_table(grid, x, y, value)
     ax = ax or plt.gca()
-    table = grid.pivot_table(value, y, x)
     if smooth:
-        image = ax.contourf(*surface(table.to_numpy()), levels=15, cmap="cividis")
+        image = ax.contourf(*surface(table), levels=15, cmap="cividis")
         ax.scatter(*np.meshgrid(*map(range, table.shape[::-1])), s=8, color="white", edgecolors="black", linewidths=0.5)
     else:
         image = ax.imshow(table, cmap="cividis", origin="lower", aspect="auto")
-    ax.set_xticks(range(table.shape[1]), table.columns)
-    ax.set_yticks(range(table.shape[0]), table.index)
+    ax.set_xticks(range(table.shape[1]), xs)
+    ax.set_yticks(range(table.shape[0]), ys)
     ax.set(xlabel=x, ylabel=y, title=title)
-    for (r, c), v in np.ndenumerate(table.to_numpy()) if not smooth else ():
-        dark = image.norm(v) < 0.5
-        ax.text(c, r, f"{v:.2f}", ha="center", va="center", color="white" if dark else "black")
+    for r, c in [] if smooth else np.argwhere(np.isfinite(table)):  # a missing setting stays blank
+        color = "white" if image.norm(table[r, c]) < 0.5 else "black"
+        ax.text(c, r, f"{table[r, c]:.2f}", ha="center", va="center", color=color)
     plt.colorbar(image, ax=ax, label=value)
     return ax
 
