@@ -12,9 +12,6 @@ from ggml_nb.evaluation import (
     grid_search,
     knn_score,
     permutation_test,
-    plot_clustermap,
-    plot_embedding,
-    plot_grid,
     split_distributions,
 )
 from ggml_nb.genes import (
@@ -32,6 +29,7 @@ from ggml_nb.loss import ggml_loss, regularizer, triplet_loss
 from ggml_nb.mahalanobis import interpolate, low_rank, mahalanobis_cdist, mahalanobis_matrix, plot_ellipse, project
 from ggml_nb.pairs import PairwiseTransport, pair_costs, pairwise_wasserstein
 from ggml_nb.patients import place_patients, plot_placement
+from ggml_nb.pictures import plot_clustermap, plot_embedding, plot_grid
 from ggml_nb.scrna import fit_anndata, fitted_distributions, from_anndata, sample_means
 from ggml_nb.simulation import make_scrna
 from ggml_nb.synthetic import make_distributions

@@ -109,7 +109,7 @@ def plot_blend(
     seed=0,
 ):  # the Axes
     "UMAP of cells under a blend of the Euclidean and the learned metric."
-    from ggml_nb.evaluation import plot_embedding, umap_embedding
+    from ggml_nb.pictures import plot_embedding, umap_embedding
 
     Z = project(points, blend_euclidean(points, W, weight))
     return plot_embedding(umap_embedding(Z, precomputed=False, seed=seed), labels, ax, title, s=5)

@@ -151,7 +151,7 @@ def plot_placement(
     "Map of old samples (dots, by class) and new ones (diamonds, by predicted class; named if far, or few)."
     import matplotlib.pyplot as plt
 
-    from ggml_nb.evaluation import class_colors
+    from ggml_nb.pictures import class_colors
 
     ax, colors = ax or plt.gca(), class_colors(placement.labels)
     square, n = placement.distances.to_numpy() ** 2, len(placement.labels)

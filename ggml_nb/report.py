@@ -18,9 +18,9 @@ from scipy import sparse
 from sklearn.base import clone
 
 from .comparison import SCORES, compare_metrics
-from .evaluation import plot_clustermap, plot_embedding, umap_embedding
 from .genes import plot_genes, rank_genes
 from .outcome import euclidean_cells, learn, timed
+from .pictures import plot_clustermap, plot_embedding, umap_embedding
 from .start import feature_moments
 
 # %% ../nbs/08b_report.ipynb #ed010f01

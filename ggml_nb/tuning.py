@@ -13,8 +13,8 @@ from sklearn.model_selection import LeaveOneOut, ParameterGrid, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from .distributions import check_clouds, patch
-from .evaluation import cross_validate
-from .training import GGML, check_parameters
+from .evaluation import cross_validate, make_trials
+from .training import GGML
 
 # %% ../nbs/08a_tuning.ipynb #ea5b95a2
 def hold_back(
@@ -67,10 +67,7 @@ def trials(self: TunedGGML):
     if self.on not in ("points", "samples"):
         raise ValueError(f"on must be 'points' or 'samples', got {self.on!r}")
     model = GGML(random_state=self.seed) if self.model is None else self.model
-    trials = [clone(model).set_params(**s, n_jobs=self.n_jobs) for s in ParameterGrid(self.param_grid)]
-    for trial in trials:
-        check_parameters(trial)
-    return trials
+    return [trial for _, trial in make_trials(clone(model).set_params(n_jobs=self.n_jobs), self.param_grid)]
 
 # %% ../nbs/08a_tuning.ipynb #3889dc7b
 @patch

@@ -1,0 +1,173 @@
+"Splits that keep every class on both sides, labels that move as the design allows, and figures that refuse nonsense."
+
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.metrics import pairwise_distances
+from sklearn.model_selection import StratifiedShuffleSplit
+
+from ggml_nb import (
+    GGML,
+    Distributions,
+    TunedGGML,
+    clustering_scores,
+    cross_validate,
+    grid_search,
+    permutation_test,
+    plot_clustermap,
+    split_distributions,
+)
+from ggml_nb.evaluation import check_shuffles, make_trials, shuffle_labels
+
+
+class Means(BaseEstimator):
+    "Distances between the means of clouds: nothing to learn, and quick."
+
+    def fit(self, data):
+        return self
+
+    def pairwise(self, data):
+        return pairwise_distances([data.points[data.rows(i)].mean(axis=0) for i in range(len(data))])
+
+
+def clouds(labels, groups=None, seed=0):
+    "A small cloud for each label."
+    rng = np.random.default_rng(seed)
+    return Distributions.from_list([rng.normal(size=(4, 2)) for _ in labels], labels, groups=groups)
+
+
+SMALL = clouds(np.repeat(["A", "B", "C"], [20, 2, 2]))
+HEAVY = clouds(np.arange(24) % 2, np.r_[np.zeros(18, int), np.arange(1, 7)])  # one donor gave 18 of 24
+
+
+@pytest.mark.parametrize("test_size", [0.1, 0.2, 0.5, 0.85])
+def test_small_classes_are_on_both_sides(test_size):
+    for train, test in split_distributions(SMALL, 20, test_size):
+        assert set(SMALL.labels[train]) == set(SMALL.labels[test]) == {0, 1, 2}
+        assert len(test) == np.ceil(test_size * 24) and sorted([*train, *test]) == list(range(24))
+
+
+@pytest.mark.parametrize("labels", [np.arange(24) % 2, np.repeat([0, 1, 2], [15, 6, 3])])
+def test_a_draw_with_every_class_stays_as_it_is(labels):
+    draws = StratifiedShuffleSplit(30, test_size=0.3, random_state=4).split(labels, labels)
+    for drawn, split in zip(draws, split_distributions(clouds(labels), 30, 0.3, seed=4)):
+        assert all(np.array_equal(np.sort(a), b) for a, b in zip(drawn, split))
+
+
+def test_mended_splits_are_the_same_for_a_seed_and_differ_within():
+    first, again = (split_distributions(SMALL, 20, 0.2, seed=1) for _ in range(2))
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(first, again))
+    assert len({tuple(test[SMALL.labels[test] > 0]) for _, test in first}) > 2  # not always the same two
+
+
+@pytest.mark.parametrize(
+    "data, wrong, match",
+    [
+        (SMALL, {"test_size": 0.05}, r"test_size=0.05 leaves 22 of 24 .* 2 to test, .* all 3 classes"),
+        (SMALL, {"test_size": 0.95}, r"test_size=0.95 leaves 1 of 24"),
+        (SMALL, {"test_size": "half"}, "test_size .* 'half'"),
+        (SMALL, {"n_splits": 2.5}, "n_splits .* 2.5"),
+        (SMALL, {"n_splits": "2"}, "n_splits .* '2'"),
+        (SMALL, {"seed": "a"}, "seed .* 'a'"),
+        (HEAVY, {"seed": -1}, "seed .* -1"),
+        (HEAVY, {"n_splits": 0}, "n_splits .* 0"),
+        (HEAVY, {"test_size": 0.85}, "groups: .* test_size=0.85"),
+        (clouds(["A", "A", "B"]), {}, r"labels: \['B'\]"),
+    ],
+)
+def test_impossible_splits_name_the_argument(data, wrong, match):
+    with pytest.raises(ValueError, match=match):
+        split_distributions(data, **wrong)
+
+
+def test_a_donor_who_dominates_is_announced_once():
+    with pytest.warns(UserWarning, match="test_size=0.5 became .* gave 18 of 24") as caught:
+        split_distributions(HEAVY, 5)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        split_distributions(clouds(np.arange(24) % 2, np.arange(24) // 2), 5, 0.4)
+
+
+def test_whole_donors_swap_beside_one_of_two_classes():
+    labels, groups = np.r_[0, 1, np.arange(20) % 2], np.r_[0, 0, np.arange(1, 21)]
+    data, rng = clouds(labels, groups), np.random.default_rng(0)
+    shuffles = np.array([shuffle_labels(data, rng).labels for _ in range(50)])
+    assert len(np.unique(shuffles, axis=0)) > 45 and (shuffles[:, :2].sum(axis=1) == 1).all()
+    assert (shuffles.sum(axis=1) == labels.sum()).all() and np.array_equal(data.labels, labels)
+
+
+def test_donors_of_several_samples_stay_whole_and_mixed_ones_at_home():
+    groups = np.repeat(np.arange(6), [1, 2, 3, 4, 2, 4])
+    labels = np.array([0, 1, 1, 0, 0, 0, 1, 1, 1, 1, 0, 1, 0, 1, 2, 2])
+    data, rng = clouds(labels, groups), np.random.default_rng(1)
+    for _ in range(20):
+        new = shuffle_labels(data, rng).labels
+        classes = [new[groups == g] for g in range(4)]
+        assert all(len(set(c)) == 1 for c in classes) and sorted(c[0] for c in classes) == [0, 0, 1, 1]
+        assert all(sorted(new[groups == g]) == sorted(labels[groups == g]) for g in (4, 5))
+
+
+def test_permutation_test_sees_past_one_donor_of_two_classes():
+    labels, groups = np.r_[0, 1, np.arange(20) % 2], np.r_[0, 0, np.arange(1, 21)]
+    rng = np.random.default_rng(0)
+    data = Distributions.from_list([rng.normal(9 * c, 1, (4, 2)) for c in labels], labels, groups=groups)
+    result = permutation_test(data, Means(), n_permutations=19, n_splits=1)
+    assert result["p_value"] == 1 / 20 and len(np.unique(result["chance"])) > 3
+
+
+def test_labels_that_cannot_move_are_refused_before_any_work():
+    one_class = clouds(np.zeros(6, int))
+    with pytest.raises(ValueError, match="labels: all 20 shuffles .* more donors"):
+        permutation_test(one_class, model="never fitted")
+    check_shuffles([0, 1], [[0, 1], [1, 0]])
+    with pytest.warns(UserWarning, match="20 shuffles gave only 2 labellings"):
+        check_shuffles([0, 1], [[0, 1], [1, 0]] * 10)
+
+
+LINE = np.abs(np.subtract.outer([0.0, 1, 10, 11], [0.0, 1, 10, 11]))
+ONE_NAN = np.where(LINE == 11, np.nan, LINE)
+
+
+@pytest.mark.parametrize("score", [clustering_scores, plot_clustermap])
+@pytest.mark.parametrize(
+    "D, labels, match",
+    [
+        (LINE, [0, 0, 1], r"\(4, 4\) and 3 labels"),
+        (LINE, [0, 0, 1, 1, 1], r"\(4, 4\) and 5 labels"),
+        (LINE[0], [0, 0, 1, 1], r"D must be a square"),
+        (LINE[:1, :1], [0], "2 rows or more"),
+        (np.triu(LINE), [0, 0, 1, 1], r"symmetric, got D\[0, 3\] = 11 but D\[3, 0\] = 0"),
+        (ONE_NAN, [0, 0, 1, 1], "D has 2 missing"),
+    ],
+)
+def test_a_matrix_that_holds_no_distances_is_refused(score, D, labels, match):
+    with pytest.raises(ValueError, match=match):
+        score(D, labels)
+    assert not plt.get_fignums()  # and no empty figure is left behind
+
+
+def test_clusters_are_counted_or_cut_but_not_both():
+    with pytest.raises(ValueError, match="n_clusters or threshold, not both, got 2 and 5"):
+        clustering_scores(LINE, [0, 0, 1, 1], n_clusters=2, threshold=5)
+    for wrong in (0, 5, 2.0):
+        with pytest.raises(ValueError, match=f"n_clusters .* from 1 to 4, .* got {wrong}"):
+            clustering_scores(LINE, [0, 0, 1, 1], n_clusters=wrong)
+    rounded = LINE + np.random.default_rng(0).normal(0, 1e-6, LINE.shape)  # single precision is symmetric enough
+    assert clustering_scores(rounded, [0, 0, 1, 1], threshold=5)["ari"] == 1
+
+
+def test_a_grid_is_checked_before_it_is_searched():
+    data = clouds(np.arange(12) % 2)
+    with pytest.raises(ValueError, match="rank must be .* got 0"):
+        make_trials(GGML(), {"rank": [1, 0]})
+    for search in (lambda: grid_search("no data", {"rank": [1, 0]}), TunedGGML({"rank": [1, 0]}).trials):
+        with pytest.raises(ValueError, match="rank"):
+            search()
+    with pytest.raises(ValueError, match="'rnk'"):
+        grid_search(data, {"rnk": [1]})
+    with pytest.raises(ValueError, match="k == 0"):
+        cross_validate(data, "never fitted", k=0)
