@@ -9,7 +9,7 @@ __all__ = ['hold_back', 'leave_one_out_score', 'TunedGGML']
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import LeaveOneOut, ParameterGrid, cross_val_score
+from sklearn.model_selection import LeaveOneOut, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from .distributions import check_clouds, patch
@@ -63,11 +63,11 @@ class TunedGGML(BaseEstimator):
 # %% ../nbs/08a_tuning.ipynb #38b2006d
 @patch
 def trials(self: TunedGGML):
-    "One checked estimator a combination."
+    "Each combination with its checked estimator."
     if self.on not in ("points", "samples"):
         raise ValueError(f"on must be 'points' or 'samples', got {self.on!r}")
     model = GGML(random_state=self.seed) if self.model is None else self.model
-    return [trial for _, trial in make_trials(clone(model).set_params(n_jobs=self.n_jobs), self.param_grid)]
+    return make_trials(clone(model).set_params(n_jobs=self.n_jobs), self.param_grid)
 
 # %% ../nbs/08a_tuning.ipynb #3889dc7b
 @patch
@@ -87,7 +87,7 @@ def fit(
 ):  # self, with grid_ (a row a combination), best_params_ and best_estimator_
     "Try every combination, then learn with the best."
     check_clouds(distributions)
-    trials, settings = self.trials(), list(ParameterGrid(self.param_grid))
+    settings, trials = zip(*self.trials())
     scores = [self.score_trial(trial, distributions) for trial in trials]
     self.grid_, best = pd.DataFrame(settings).assign(accuracy=scores), int(np.argmax(scores))
     self.best_params_, self.best_estimator_ = settings[best], trials[best].fit(distributions)

@@ -27,6 +27,7 @@ from ggml_nb import (
     split_distributions,
 )
 from ggml_nb.baselines import BASELINES, METHODS, learn_baseline, pivoted_cholesky
+from ggml_nb.budget import dismiss, within_budget
 from ggml_nb.comparison import COLUMNS, SCORES, make_jobs
 
 BASIC = ["method", "split", *SCORES]  # what callers relied on before there were levels
@@ -167,11 +168,21 @@ def test_the_cache_tells_methods_apart(clouds, tmp_path):
     assert names == ["my metric", "my-metric"]
 
 
-def test_an_interrupted_point_level_keeps_its_splits(clouds, tmp_path):
-    "A fixed metric at point level writes each split as it comes."
-    bar = compare_metrics(clouds, ["euclidean"], ("sample", "point"), n_splits=3, cache=tmp_path)
-    jobs = make_jobs({"euclidean": "euclidean"}, [("euclidean", s, x) for s in range(3) for x in ("sample", "point")])
-    assert len(jobs) == 4 and len(bar) == len(list(tmp_path.iterdir())) == 6
+def test_a_fixed_metric_has_a_job_for_its_distances_and_one_a_split_of_points():
+    "So that an interrupted point level keeps the splits that it has judged."
+    wanted = [("euclidean", s, level) for s in range(3) for level in ("sample", "point")]
+    jobs = [todo for _, _, todo in make_jobs({"euclidean": "euclidean"}, wanted)]
+    assert sorted(map(len, jobs)) == [1, 1, 1, 3] and sorted(sum(jobs, [])) == sorted(x[1:] for x in wanted)
+
+
+def begin_and_hang():
+    yield {"split": 0}
+    time.sleep(600)
+
+
+def test_rows_that_came_before_a_kill_are_kept():
+    assert within_budget("hang", begin_and_hang, [], seconds=2, gib=1) == {"results": [{"split": 0}], "status": "OOT"}
+    dismiss("hang")
 
 
 def test_an_interrupted_run_resumes(clouds, tmp_path):
