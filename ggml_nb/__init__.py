@@ -3,15 +3,14 @@
 __version__ = "0.1.0"
 
 from ggml_nb.cells import blend_euclidean, cell_relevance, plot_blend, plot_relevance, summarize, summary_error
-from ggml_nb.comparison import compare_metrics, confidence_interval
+from ggml_nb.chance import confidence_interval, permutation_test
+from ggml_nb.comparison import compare_metrics
 from ggml_nb.distributions import Distributions
 from ggml_nb.download import download_cellxgene
 from ggml_nb.evaluation import (
     clustering_scores,
     cross_validate,
-    grid_search,
     knn_score,
-    permutation_test,
     split_distributions,
 )
 from ggml_nb.genes import (
@@ -36,4 +35,4 @@ from ggml_nb.synthetic import make_distributions
 from ggml_nb.training import GGML
 from ggml_nb.transport import OTResult, wasserstein
 from ggml_nb.triplets import all_triplets, make_triplets, unique_pairs
-from ggml_nb.tuning import TunedGGML
+from ggml_nb.tuning import TunedGGML, grid_search

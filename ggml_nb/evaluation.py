@@ -4,11 +4,9 @@
 
 # %% auto #0
 __all__ = ['grouped_split', 'mend_split', 'check_splits', 'split_distributions', 'knn_score', 'check_distances',
-           'clustering_scores', 'held_out_scores', 'cross_validate', 'make_trials', 'grid_search', 'shuffle_labels',
-           'check_shuffles', 'permutation_test']
+           'clustering_scores', 'held_out_scores', 'cross_validate']
 
 # %% ../nbs/08_evaluation.ipynb #67af16dc
-import copy
 import numbers
 import time
 import warnings
@@ -19,13 +17,13 @@ from scipy.stats import entropy
 from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import accuracy_score, adjusted_rand_score, balanced_accuracy_score, mutual_info_score
-from sklearn.model_selection import ParameterGrid, StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
 from .distributions import check_clouds
-from .training import GGML, check_parameters
+from .training import GGML
 
 # %% ../nbs/08_evaluation.ipynb #58351cbe
 def grouped_split(
@@ -210,85 +208,3 @@ def cross_validate(
         seconds = time.perf_counter() - began
         rows.append({"split": s, "seconds": seconds, **held_out_scores(D, distributions.labels, train, test, k)})
     return pd.DataFrame(rows)
-
-# %% ../nbs/08_evaluation.ipynb #6fd8a1e0
-def make_trials(
-    model,  # GGML or another estimator
-    param_grid,  # dict of parameter names and lists of values
-):  # list of (setting, estimator)
-    "One checked estimator a combination, before any of them learns."
-    trials = [(setting, clone(model).set_params(**setting)) for setting in ParameterGrid(param_grid)]
-    for _, trial in trials:
-        if isinstance(trial, GGML):
-            check_parameters(trial)
-    return trials
-
-# %% ../nbs/08_evaluation.ipynb #96a952bb
-def grid_search(
-    distributions,  # Distributions: the training half, never the one that judges
-    param_grid,  # dict of GGML parameter names and values
-    model=None,  # GGML with the other parameters
-    **kwargs,  # for `cross_validate`
-):  # DataFrame, a row a setting: the parameters, mean accuracy, its standard deviation over splits
-    "Mean held-out accuracy of every combination of parameters."
-    model, rows = GGML(random_state=0) if model is None else model, []
-    for setting, trial in tqdm(make_trials(model, param_grid), "grid", disable=not kwargs.get("verbose")):
-        accuracy = cross_validate(distributions, trial, **{**kwargs, "verbose": 0}).accuracy
-        rows.append({**setting, "accuracy": accuracy.mean(), "std": accuracy.std()})
-    return pd.DataFrame(rows)
-
-# %% ../nbs/08_evaluation.ipynb #7264771e
-def shuffle_labels(
-    distributions,  # Distributions
-    rng,  # numpy Generator
-):  # Distributions with permuted labels
-    "Permute labels as the design allows: donors of one class among each other, whole; others within themselves."
-    labels, groups = distributions.labels.copy(), distributions.groups
-    donors = np.arange(len(labels)) if groups is None else groups
-    members = [np.flatnonzero(donors == g) for g in np.unique(donors)]
-    mixed = [len(np.unique(labels[m])) > 1 for m in members]
-    whole = [m for m, several in zip(members, mixed) if not several]
-    for m, c in zip(whole, rng.permutation([labels[m[0]] for m in whole])):
-        labels[m] = c
-    for m in (m for m, several in zip(members, mixed) if several):
-        labels[m] = rng.permutation(labels[m])
-    shuffled = copy.copy(distributions)  # shares the points
-    shuffled.labels = labels
-    return shuffled
-
-# %% ../nbs/08_evaluation.ipynb #a20fb6c8
-def check_shuffles(
-    labels,  # (n,) true classes
-    shuffles,  # list of (n,) permuted classes
-):
-    "Refuse a design whose labels cannot move, and warn where they hardly can."
-    found, drawn = {tuple(x) for x in shuffles}, len(shuffles)
-    if found == {tuple(labels)}:
-        raise ValueError(
-            f"labels: all {drawn} shuffles within groups gave the true labels; need more donors of each class"
-        )
-    if len(found) < drawn / 2:
-        few = f"groups: {drawn} shuffles gave only {len(found)} labellings, so p says little"
-        warnings.warn(f"{few}; need more donors of each class", stacklevel=3)
-
-# %% ../nbs/08_evaluation.ipynb #3e63997b
-def permutation_test(
-    distributions,  # Distributions
-    model=None,  # GGML
-    n_permutations=20,
-    seed=0,
-    **kwargs,  # for `cross_validate`
-):  # dict: accuracy, chance (n_permutations,), p_value
-    "Is the held-out accuracy better than on shuffled labels? p = (1 + #{chance >= accuracy}) / (1 + n)."
-    check_clouds(distributions)
-    check_scalar(n_permutations, "n_permutations", numbers.Integral, min_val=1)
-    rng = np.random.default_rng(seed)
-    shuffles = [shuffle_labels(distributions, rng) for _ in range(n_permutations)]
-    check_shuffles(distributions.labels, [x.labels for x in shuffles])
-    score = cross_validate(distributions, model, seed=seed, **kwargs).accuracy.mean()
-    chance = np.array([cross_validate(x, model, seed=seed, **kwargs).accuracy.mean() for x in shuffles])
-    return {
-        "accuracy": score,
-        "chance": chance,
-        "p_value": (1 + (chance >= score - 1e-12).sum()) / (1 + n_permutations),
-    }

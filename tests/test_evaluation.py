@@ -5,6 +5,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from ggml_nb.chance import check_shuffles, shuffle_labels
 from sklearn.base import BaseEstimator
 from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import StratifiedShuffleSplit
@@ -20,7 +21,7 @@ from ggml_nb import (
     plot_clustermap,
     split_distributions,
 )
-from ggml_nb.evaluation import check_shuffles, make_trials, shuffle_labels
+from ggml_nb.tuning import make_trials
 
 
 class Means(BaseEstimator):
