@@ -14,12 +14,8 @@ from ggml_nb.evaluation import (
     split_distributions,
 )
 from ggml_nb.genes import (
-    enrich_genes,
-    enrich_gprofiler,
-    gene_interactions,
     gene_stability,
     plot_genes,
-    plot_interactions,
     plot_ranking,
     pseudobulk_test,
     rank_genes,
@@ -27,6 +23,7 @@ from ggml_nb.genes import (
 from ggml_nb.loss import ggml_loss, regularizer, triplet_loss
 from ggml_nb.mahalanobis import interpolate, low_rank, mahalanobis_cdist, mahalanobis_matrix, plot_ellipse, project
 from ggml_nb.pairs import PairwiseTransport, pair_costs, pairwise_wasserstein
+from ggml_nb.pathways import enrich_genes, enrich_gprofiler, gene_interactions, plot_interactions
 from ggml_nb.patients import place_patients, plot_placement
 from ggml_nb.pictures import plot_clustermap, plot_embedding, plot_grid
 from ggml_nb.scrna import fit_anndata, fitted_distributions, from_anndata, sample_means

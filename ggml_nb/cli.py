@@ -23,8 +23,9 @@ from .arguments import FILES, LEARNING, HelpFormatter, Parser, check_output, out
 from .arguments import add_command, add_data, add_euclidean, add_learning, add_running, write_csv
 from .distributions import Distributions
 from .download import DATASETS, download_cellxgene
-from .genes import enrich_genes, rank_genes
+from .genes import rank_genes
 from .pairs import pairwise_wasserstein
+from .pathways import enrich_genes
 from .report import print_evaluation, print_report, run_evaluation, run_fit
 from .scrna import expression, from_anndata, opened
 from .synthetic import make_distributions

@@ -5,7 +5,6 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from ggml_nb.chance import check_shuffles, shuffle_labels
 from sklearn.base import BaseEstimator
 from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import StratifiedShuffleSplit
@@ -21,6 +20,7 @@ from ggml_nb import (
     plot_clustermap,
     split_distributions,
 )
+from ggml_nb.chance import check_shuffles, shuffle_labels
 from ggml_nb.tuning import make_trials
 
 
