@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['feature_moments', 'feature_scale', 'per_scale', 'partner_pairs', 'scatter', 'balanced_weights', 'whitened_axes',
-           'Start', 'ridge_rule', 'search_basis', 'reduce_points', 'spectral_start']
+           'Start', 'chance_share', 'ridge_rule', 'search_basis', 'reduce_points', 'spectral_start']
 
 # %% ../nbs/05_start.ipynb #d83ea644
 from typing import NamedTuple
@@ -121,15 +121,31 @@ class Start(NamedTuple):
     frame: np.ndarray  # (q, d) from the user's units to whitened coordinates
 
 # %% ../nbs/05_start.ipynb #fc925091
+def chance_share(
+    B,  # (N, q) points in the basis
+    distributions,  # Distributions of these points
+) -> float:
+    "min(1, r / (n - C) + q / N), r the effective rank of the scatter of the clouds' means within classes."
+    labels, weights = distributions.labels, distributions.weights
+    means = np.stack([weights[rows] @ B[rows] for rows in map(distributions.rows, range(len(labels)))])
+    for c in np.unique(labels):
+        means[labels == c] -= means[labels == c].mean(axis=0)
+    M = means.T @ means
+    rank = np.trace(M) ** 2 / max((M**2).sum(), np.finfo(float).tiny)
+    free = max(len(labels) - len(np.unique(labels)), 1)
+    return min(1.0, rank / free + B.shape[1] / len(B))
+
+
 def ridge_rule(
     same,  # (q, q) scatter within classes
-    n,  # distributions
+    B,  # (N, q) points in the basis
+    distributions,  # Distributions of these points
 ) -> float:
-    "(u (0.2 + 15 / n) + (40 / n^2) tr(S_same) / q) min(1, 0.3 q / n), u the geometric mean of the eigenvalues."
-    q = len(same)
+    "(u (0.2 + 15 / n) + (40 / n^2) tr(S_same) / q) times `chance_share`, u the geometric mean of the eigenvalues."
+    q, n = len(same), len(distributions)
     mean = max(np.trace(same), 0) / q
     typical = np.exp(np.log(np.maximum(np.linalg.eigvalsh(same), 0) + 1e-3 * mean + np.finfo(float).tiny).mean())
-    return (typical * (0.2 + 15 / n) + mean * 40 / n**2) * min(1, 0.3 * q / n)
+    return (typical * (0.2 + 15 / n) + mean * 40 / n**2) * chance_share(B, distributions)
 
 # %% ../nbs/05_start.ipynb #18a5d28c
 def search_basis(
@@ -196,5 +212,5 @@ def spectral_start(
     same, diff = (scatter(B, transport, balanced_weights(kind, key)) for kind in (a == b, a != b))
     if np.trace(same + diff) <= 1e-12 * (B**2).sum() / len(B):
         raise ValueError("the distributions are all alike: no metric can tell them apart")
-    axes, whiten = whitened_axes(same, diff, ridge_rule(same, len(few)) if ridge is None else ridge, rank)
+    axes, whiten = whitened_axes(same, diff, ridge_rule(same, B, few) if ridge is None else ridge, rank)
     return Start(axes, (whiten @ Q.T) * inverse)
