@@ -252,10 +252,11 @@ def subsample(
     n_points,  # at most this many points of each distribution
     seed=0,  # int or numpy Generator of the draw
 ):  # Distributions
-    "At most n_points of each distribution, drawn uniformly without replacement; smaller ones stay whole."
+    "At most n_points of each, drawn uniformly without replacement among those with mass; smaller ones stay whole."
     if n_points < 1:
         raise ValueError(f"n_points must be at least 1, got {n_points}")
     rng = np.random.default_rng(seed)
     rows = [self.rows(i) for i in range(len(self))]
+    rows = [r if len(r) <= n_points else r[self.weights[r] > 0] for r in rows]  # a draw without mass is no distribution
     rows = [r if len(r) <= n_points else np.sort(rng.choice(r, n_points, replace=False)) for r in rows]
     return self.take(np.concatenate(rows))

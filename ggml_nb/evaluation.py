@@ -199,8 +199,10 @@ def cross_validate(
     verbose=0,  # 1 shows a progress bar
 ):  # DataFrame, a row a split: split, seconds, accuracy, balanced_accuracy, mi, ari, vi
     "Held-out figures of one estimator over repeated splits; it learns from the training half only."
-    model = GGML(random_state=seed, n_jobs=n_jobs) if model is None else model
     check_scalar(k, "k", numbers.Integral, min_val=1)
+    model = GGML(random_state=seed, n_jobs=n_jobs) if model is None else clone(model)
+    if "checkpoint" in model.get_params():
+        model.set_params(checkpoint=None)  # each split learns from other data
     splits, rows = split_distributions(distributions, n_splits, test_size, seed), []
     for s, (train, test) in enumerate(tqdm(splits, "splits", disable=not verbose)):
         began = time.perf_counter()

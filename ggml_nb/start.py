@@ -132,8 +132,8 @@ def chance_share(
         means[labels == c] -= means[labels == c].mean(axis=0)
     M = means.T @ means
     rank = np.trace(M) ** 2 / max((M**2).sum(), np.finfo(float).tiny)
-    free = max(len(labels) - len(np.unique(labels)), 1)
-    return min(1.0, rank / free + B.shape[1] / len(B))
+    free = len(labels) - len(np.unique(labels))
+    return min(1.0, rank / free + B.shape[1] / len(B)) if free else 1.0
 
 
 def ridge_rule(
@@ -208,6 +208,8 @@ def spectral_start(
     q = B.shape[1]
     transport.solve_embedded(B @ eigh(B.T @ B, subset_by_index=[max(q - 50, 0), q - 1])[1])
     a, b = np.sort(few.labels[pairs], axis=1).T
+    if (a == b).all() or (a != b).all():
+        raise ValueError("labels: the start needs two classes, and two distributions in one of them")
     key = a * len(few.class_names) + b
     same, diff = (scatter(B, transport, balanced_weights(kind, key)) for kind in (a == b, a != b))
     if np.trace(same + diff) <= 1e-12 * (B**2).sum() / len(B):

@@ -134,3 +134,10 @@ def test_synthetic_data_follows_the_paper():
     last = D[29].reshape(3, 2000, 200)[0]
     assert np.allclose(last[:, 1:].mean(), 10 + 27, atol=0.1) and np.allclose(last[:, 0].mean() / 1.25, 25, atol=0.2)
     assert abs(make_distributions(2, seed=1).points[:, 1]).max() > 4e4
+
+
+def test_a_subsample_of_a_cloud_has_mass():
+    weights = np.zeros(1000)
+    weights[[7, 993]] = 1
+    few = Distributions(np.arange(1000.0)[:, None], np.arange(1000) // 500, [0, 1], weights=weights).subsample(25)
+    assert few.points.ravel().tolist() == [7, 993] and few.weights.tolist() == [1, 1]

@@ -16,6 +16,7 @@ from ggml_nb import (
     clustering_scores,
     cross_validate,
     grid_search,
+    make_distributions,
     permutation_test,
     plot_clustermap,
     split_distributions,
@@ -172,3 +173,10 @@ def test_a_grid_is_checked_before_it_is_searched():
         grid_search(data, {"rnk": [1]})
     with pytest.raises(ValueError, match="k == 0"):
         cross_validate(data, "never fitted", k=0)
+
+
+def test_a_checkpoint_is_of_one_fit_not_of_a_cross_validation(tmp_path):
+    data = make_distributions(3, n_per_class=6, n_points=8, seed=0)
+    model = GGML(max_epochs=2, checkpoint=tmp_path / "fit.ckpt", random_state=0)
+    assert len(cross_validate(data, model, n_splits=2)) == 2
+    assert not list(tmp_path.iterdir()) and model.checkpoint is not None

@@ -215,3 +215,10 @@ def test_gprofiler(gprofiler):
         enrich_gprofiler(ranking, organism="unicorn", url=url)
     with pytest.raises(ConnectionError, match="enrich_genes tests a GMT file offline"):
         enrich_gprofiler(ranking, url="http://127.0.0.1:9")
+
+
+def test_genes_that_the_metric_leaves_out_are_not_enriched():
+    "An L1 fit leaves most genes at exactly 0; their order in the file must not look like a pathway."
+    table = pd.DataFrame({"gene": [f"g{i}" for i in range(60)], "importance": [1.0] + [0.0] * 59})
+    enriched = enrich_genes(table, {"first": [f"g{i}" for i in range(1, 21)], "true": ["g0"]}, top=20)
+    assert enriched.set_index("gene_set").overlap.to_dict() == {"true": 1, "first": 0}
