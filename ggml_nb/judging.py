@@ -46,7 +46,7 @@ def is_fixed(method):
 # %% ../nbs/08a_judging.ipynb #181da91f
 def embed(
     race,  # Race
-    method,  # name or GGML
+    method,  # name, matrix W (k, d) or estimator
     train,  # indices
 ):  # Z (N, k) or the points themselves, relative error of a cut to rank k
     "Learn from the training half, then map all points."
@@ -130,7 +130,6 @@ def judge_point(
     method,  # name or GGML
     Z,  # mapped points
     s,  # split
-    known,  # not used
 ):  # dict
     "All figures at point level."
     D = race.distributions
@@ -156,10 +155,10 @@ def run_splits(
                 embedded = {s: (Z, error, time.perf_counter() - began)}
                 began = time.perf_counter()
             Z, error, learning = embedded[s]
-            scores = {"sample": judge_sample, "point": judge_point}[level](race, method, Z, s, known)
+            judged = judge_sample(race, method, Z, s, known) if level == "sample" else judge_point(race, method, Z, s)
             seconds = known.setdefault((level, "seconds"), time.perf_counter() - began)
             seconds = seconds if is_fixed(method) else time.perf_counter() - began
-            yield {**row, "seconds": learning + seconds, "rank_error": error, **scores}
+            yield {**row, "seconds": learning + seconds, "rank_error": error, **judged}
         except Exception as error:  # whatever a method may raise
             status = "OOM" if isinstance(error, MemoryError) else "failed"
             yield {**row, "status": status, "note": f"{type(error).__name__}: {error}"}

@@ -7,6 +7,7 @@ from scipy.stats import f_oneway, ttest_ind
 
 from ggml_nb import (
     GGML,
+    Distributions,
     enrich_genes,
     enrich_gprofiler,
     fit_anndata,
@@ -17,7 +18,7 @@ from ggml_nb import (
     pseudobulk_test,
     rank_genes,
 )
-from ggml_nb.genes import donor_half
+from ggml_nb.genes import donor_half, gene_stability
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +223,16 @@ def test_genes_that_the_metric_leaves_out_are_not_enriched():
     table = pd.DataFrame({"gene": [f"g{i}" for i in range(60)], "importance": [1.0] + [0.0] * 59})
     enriched = enrich_genes(table, {"first": [f"g{i}" for i in range(1, 21)], "true": ["g0"]}, top=20)
     assert enriched.set_index("gene_set").overlap.to_dict() == {"true": 1, "first": 0}
+
+
+def test_genes_that_no_refit_uses_are_not_stable():
+    rng = np.random.default_rng(0)
+    clouds = [rng.normal(size=(15, 30)) + 3 * (i % 2) * (np.arange(30) == 29) for i in range(24)]
+    data = Distributions.from_list(clouds, np.arange(24) % 2)
+    model = GGML(reg=0.3, reg_norm="l1", random_state=0)
+    used = np.zeros(30, bool)
+    draws = np.random.default_rng(0)  # the same halves
+    for _ in range(3):
+        used |= (model.fit(data.subset(donor_half(data, draws))).components_ != 0).any(axis=0)
+    stable = gene_stability(data, model, n_refits=3, top=15, seed=0)
+    assert stable[29] == 1 and not used.all() and (stable[~used] == 0).all()

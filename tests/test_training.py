@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from ggml_nb import GGML, Distributions, from_anndata, knn_score, make_distributions, make_scrna
+from ggml_nb.start import chance_share, spectral_start
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +244,20 @@ def test_transform_matches_genes_by_name():
     known.var_names = [f"other {i}" for i in range(known.n_vars)]
     with pytest.raises(ValueError, match="do both use the same identifiers"):
         model.transform(known)
+
+
+def test_the_start_needs_two_classes_and_two_of_one(data):
+    for few in ([0, 1, 2], [0, 4, 8]):  # one class; three singletons
+        with pytest.raises(ValueError, match="two classes, and two distributions"):
+            spectral_start(data.subset(few), n_jobs=1)
+
+
+def test_chance_is_what_clouds_and_points_leave_open():
+    "min(1, r / (n - C) + q / N), from the covariance of the means by NumPy."
+    rng, labels = np.random.default_rng(0), np.arange(40) % 2
+    data = Distributions.from_list(rng.normal(size=(40, 20, 3)) + rng.normal(size=(40, 1, 3)) * [3, 1, 0.1], labels)
+    means = np.stack([data[i].mean(axis=0) for i in range(40)])
+    within = sum(np.cov(means[labels == c].T) for c in (0, 1))  # classes of one size
+    r = np.trace(within) ** 2 / np.trace(within @ within)
+    assert np.isclose(chance_share(data.points, data), r / 38 + 3 / 800)
+    assert chance_share(data.points, data.subset([0, 1])) == 1  # nothing shows how members of a class differ
