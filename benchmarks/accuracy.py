@@ -47,6 +47,19 @@ def fit_ggml_ot(python, limit, train, seed):
             return result["W"], *(result[name].item() for name in ("epochs", "wall", "cpu"))
 
 
+def kept_ggml_ot(args, name, train):
+    "W and epochs of ggml-ot, from args.keep if an earlier run left them there: it does not change when ours does."
+    file = args.keep and args.keep / f"{name}.npz"
+    if file and file.exists():
+        with np.load(file) as result:
+            return result["W"], result["epochs"].item()
+    W, epochs, *_ = fit_ggml_ot(args.ggml_ot, args.limit, train, args.seed)
+    if file:
+        args.keep.mkdir(exist_ok=True)
+        np.savez(file, W=W, epochs=epochs)
+    return W, epochs
+
+
 def between(data, W, train, test):
     "OT distances under d_W from the test to the training distributions; the others, which k-NN does not need, are 0."
     pairs, D = np.array([(i, j) for i in test for j in train]), np.zeros((len(data), len(data)))
@@ -72,7 +85,7 @@ def bench(path, args):
         learned = (between(data, W, train, test) for W in (start.axes @ start.frame, model.components_))
         row = [score(euclidean), score(flat), *map(score, learned), seconds]
         if args.ggml_ot:
-            W, count, *_ = fit_ggml_ot(args.ggml_ot, args.limit, part, args.seed)
+            W, count = kept_ggml_ot(args, f"{path.stem}-{args.points}-{args.seed}-{len(scores)}", part)
             row.append(score(between(data, W, train, test)))
             epochs.append(count)
         scores.append(row)
@@ -88,6 +101,7 @@ if __name__ == "__main__":
     parser.add_argument("--sets", nargs="*", help="names of files without .h5ad, default all")
     parser.add_argument("--ggml-ot", metavar="PYTHON", help="Python of a venv with ggml-ot")
     parser.add_argument("--limit", type=float, default=60, help="seconds for one fit of ggml-ot")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where metrics of ggml-ot are kept between runs")
     parser.add_argument("--write", metavar="NAME", help="keep the table as results/NAME.txt")
     args = parser.parse_args()
     columns = ["euclidean", "means", "start", "ggml", "seconds"] + ["ggml-ot"] * bool(args.ggml_ot)
