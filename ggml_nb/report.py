@@ -21,7 +21,7 @@ from .comparison import SCORES, compare_metrics
 from .genes import plot_genes, rank_genes
 from .outcome import euclidean_cells, learn, timed
 from .pictures import plot_clustermap, plot_embedding, umap_embedding
-from .start import feature_moments
+from .units import feature_moments
 
 # %% ../nbs/08b_report.ipynb #ed010f01
 METHODS = {"ggml": "GGML", "euclidean": "Euclidean"}

@@ -20,7 +20,8 @@ from .ground_metrics import DiagonalMap, LinearMap, NetworkMap
 from .loss import loss_weights, regularizer
 from .mahalanobis import as_matrix
 from .pairs import PairwiseTransport
-from .start import per_scale, reduce_points, spectral_start
+from .start import reduce_points, spectral_start
+from .units import per_scale
 from .transport import pair_index
 from .triplets import make_triplets, unique_pairs
 

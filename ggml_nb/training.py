@@ -28,7 +28,7 @@ from .ground_metrics import NetworkMap
 from .loss import NORMS
 from .mahalanobis import mahalanobis_matrix, match_features, project, project_cells
 from .pairs import PairwiseTransport, one_blas_thread
-from .start import feature_scale
+from .units import feature_scale
 from .steps import input_center, make_map, scale_features, training_coordinates, with_points
 from .stopping import train
 from .triplets import check_classes

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from scipy.linalg import eigh
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from ggml_nb import GGML, Distributions, from_anndata, knn_score, make_distributions, make_scrna
-from ggml_nb.start import chance_share, spectral_start
+from ggml_nb.axes import chance_share, real_axes, shuffle_labels
+from ggml_nb.displacements import partner_pairs
+from ggml_nb.pairs import PairwiseTransport
+from ggml_nb.start import spectral_start
 
 
 @pytest.fixture(scope="module")
@@ -261,3 +265,39 @@ def test_chance_is_what_clouds_and_points_leave_open():
     r = np.trace(within) ** 2 / np.trace(within @ within)
     assert np.isclose(chance_share(data.points, data), r / 38 + 3 / 800)
     assert chance_share(data.points, data.subset([0, 1])) == 1  # nothing shows how members of a class differ
+
+
+def test_axes_that_shuffled_labels_have_too_are_not_kept():
+    "Two of three classes differ in one feature, the third in another; the oracle is SciPy's generalised eigenproblem."
+    rng, labels = np.random.default_rng(0), np.arange(36) % 3
+    shift = np.zeros((36, 1, 8))
+    shift[labels == 1, 0, 0], shift[labels == 2, 0, 1] = 3, 3
+    data = Distributions.from_list(rng.normal(size=(36, 12, 8)) + shift + 0.5 * rng.normal(size=(36, 1, 8)), labels)
+    B = data.points.astype(float)
+    plans = PairwiseTransport(data, partner_pairs(labels, None, 10, rng))
+    plans.solve_embedded(B)
+
+    def values(labels):
+        "lambda_k with ridge 0.1, by loops and SciPy."
+        sums, a, b = np.zeros((2, 8, 8)), *np.sort(labels[plans.pairs], axis=1).T
+        for p, (i, j) in enumerate(plans.pairs):
+            row, col, mass = plans.states[p].plan(12)
+            arrows = B[data.rows(i)[row]] - B[data.rows(j)[col]]
+            alike = ((a == a[p]) & (b == b[p])).sum()
+            sums[int(a[p] != b[p])] += (arrows.T * mass) @ arrows / alike / 3
+        return eigh(sums[1] - sums[0], sums[0] + 0.1 * np.eye(8), eigvals_only=True)[::-1][:5]
+
+    true, draws = values(labels), np.random.default_rng(7)
+    chance = np.max([values(shuffle_labels(data, draws).labels) for _ in range(9)], axis=0)
+    expected = max(2, np.argmin([*(true > chance), False]))
+    assert real_axes(true, B, plans, 0.1, np.random.default_rng(7)) == expected < 5
+    assert real_axes(true * 0, B, plans, 0.1, rng) == 2  # C - 1 axes stay
+    assert real_axes(true[:1], B, plans, 0.1, rng) == 1
+
+
+def test_an_axis_of_chance_starts_at_a_tenth():
+    rng = np.random.default_rng(0)
+    clouds = rng.normal(size=(24, 20, 6)) + 0.5 * rng.normal(size=(24, 1, 6))
+    clouds[1::2, :, 0] += 3
+    size = np.linalg.norm(spectral_start(Distributions.from_list(clouds, np.arange(24) % 2), n_jobs=1).axes, axis=1)
+    assert size.shape == (5,) and np.allclose(size[1:] / size[0], 0.1)
