@@ -54,9 +54,15 @@ def read_npz(
 def plain(
     value,  # a parameter that JSON does not know
 ):
-    "Arrays as lists, a network as its layers and weights, anything else as text."
+    "Arrays as lists, a network as its layers, weights and what its `forward`s compute, anything else as text."
     if isinstance(value, torch.nn.Module):
-        return [str(value), *(tensor.tolist() for tensor in value.state_dict().values())]
+        steps = [getattr(type(layer).forward, "__code__", None) for layer in value.modules()]
+        steps = [
+            (c.co_code.hex(), c.co_names, [x for x in c.co_consts if isinstance(x, (int, float, str))])
+            for c in steps
+            if c
+        ]
+        return [str(value), str(steps), *(tensor.tolist() for tensor in value.state_dict().values())]
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
 
 # %% ../nbs/05_checkpoint.ipynb #be274d2d

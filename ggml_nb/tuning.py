@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import LeaveOneOut, ParameterGrid, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .distributions import check_clouds, patch
@@ -94,7 +95,8 @@ def trials(self: TunedGGML):
     if self.on not in ("points", "samples"):
         raise ValueError(f"on must be 'points' or 'samples', got {self.on!r}")
     model = GGML(random_state=self.seed) if self.model is None else self.model
-    return make_trials(clone(model).set_params(n_jobs=self.n_jobs), self.param_grid)
+    model = clone(model).set_params(n_jobs=self.n_jobs, checkpoint=None)  # a checkpoint is of one fit, not of all
+    return make_trials(model, self.param_grid)
 
 # %% ../nbs/08a_tuning.ipynb #3889dc7b
 @patch
@@ -127,6 +129,7 @@ def transform(
     points,  # see `GGML.transform`
 ):
     "Points under the best metric."
+    check_is_fitted(self, "best_estimator_")
     return self.best_estimator_.transform(points)
 
 # %% ../nbs/08a_tuning.ipynb #e8af7df1
@@ -136,4 +139,5 @@ def pairwise(
     X,  # see `GGML.pairwise`
 ):
     "Exact OT distances between distributions under the best metric."
+    check_is_fitted(self, "best_estimator_")
     return self.best_estimator_.pairwise(X)

@@ -156,6 +156,32 @@ def test_weights_of_a_network_are_parameters(tmp_path):
         fit(metric=second, **settings)
 
 
+def test_what_a_network_computes_is_a_parameter(tmp_path):
+    "Two networks of the same name, layers and weights."
+
+    def make(factor):
+        class Net(torch.nn.Linear):
+            def forward(self, x):
+                return factor(super().forward(x))
+
+        torch.manual_seed(0)
+        return Net(20, 2)
+
+    def make_other():
+        class Net(torch.nn.Linear):
+            def forward(self, x):
+                return super().forward(x) * 2.5
+
+        torch.manual_seed(0)
+        return Net(20, 2)
+
+    settings = dict(max_epochs=1, reg=0, checkpoint=tmp_path / "fit.npz")
+    first, again = (fit(metric=make(torch.tanh), **settings).network_.weight for _ in range(2))
+    assert torch.equal(first, again)
+    with pytest.raises(ValueError, match="belongs to other data or parameters"):
+        fit(metric=make_other(), **settings)
+
+
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04 half of a file"])
 def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, content):
     path = tmp_path / "notes.csv"

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
-from ggml_nb import GGML, Distributions, TunedGGML, compare_metrics
+from ggml_nb import GGML, Distributions, TunedGGML, compare_metrics, make_distributions
 from ggml_nb.tuning import hold_back
 
 
@@ -58,3 +59,15 @@ def test_no_fit_begins_before_all_parameters_are_checked():
         TunedGGML({"rank": [1]}).fit(clouds(sizes=(1, 5)))
     with pytest.raises(TypeError, match="must be a Distributions"):
         TunedGGML({"rank": [1]}).fit([np.zeros((3, 2))])
+
+
+def test_an_unfitted_search_says_so():
+    with pytest.raises(NotFittedError):
+        TunedGGML({"rank": [1]}).transform(np.zeros((3, 2)))
+
+
+def test_trials_share_no_checkpoint(tmp_path):
+    data = make_distributions(2, n_per_class=4, n_points=10, seed=0)
+    model = GGML(max_epochs=2, random_state=0, n_jobs=1, checkpoint=tmp_path / "fit.npz")
+    assert len(TunedGGML({"rank": [1, 2]}, model).fit(data).grid_) == 2
+    assert not list(tmp_path.iterdir())
