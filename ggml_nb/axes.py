@@ -68,14 +68,12 @@ def real_axes(
     shuffles=9,
 ) -> int:
     "How many of the leading axes have a lambda_k above that of every shuffle of the labels; C - 1 at least."
-    distributions, k = transport.distributions, len(value)
+    distributions, real = transport.distributions, len(value)
     sure = len(np.unique(distributions.labels)) - 1
-    if k <= sure:
-        return k
-    chance = np.full(k, -np.inf)
     for _ in range(shuffles):
+        if real <= sure:  # usually after one or two
+            break
         labels = shuffle_labels(distributions, rng).labels
-        chance = np.maximum(chance, whitened_axes(*both_scatters(B, transport, labels), ridge, k)[0])
-    beyond = value > chance
-    beyond[:sure] = True
-    return k if beyond.all() else int(beyond.argmin())
+        chance = whitened_axes(*both_scatters(B, transport, labels), ridge, real)[0]
+        real = sure + int(np.argmin([*(value[:real] > chance)[sure:], False]))
+    return real
