@@ -74,6 +74,8 @@ def real_axes(
         if real <= sure:  # usually after one or two
             break
         labels = shuffle_labels(distributions, rng).labels
+        if len(np.unique([distributions.labels, labels], axis=1).T) == sure + 1:
+            continue  # the true classes, perhaps by other names: that is no chance
         chance = whitened_axes(*both_scatters(B, transport, labels), ridge, real)[0]
         real = sure + int(np.argmin([*(value[:real] > chance)[sure:], False]))
     return real
