@@ -22,8 +22,8 @@ from .checkpoint import plain
 from .distributions import Distributions, as_points
 from .files import expression, opened, read_rows, warn_if_counts
 from .mahalanobis import project_cells, some_names
-from .units import feature_moments
 from .training import GGML, check_parameters, params_json
+from .units import feature_moments
 
 # %% ../nbs/07_scrna.ipynb #e537d2ab
 def check_keys(

@@ -21,9 +21,9 @@ from .loss import loss_weights, regularizer
 from .mahalanobis import as_matrix
 from .pairs import PairwiseTransport
 from .start import reduce_points, spectral_start
-from .units import per_scale
 from .transport import pair_index
 from .triplets import make_triplets, unique_pairs
+from .units import per_scale
 
 # %% ../nbs/05_steps.ipynb #ebfb5839
 def scale_features(

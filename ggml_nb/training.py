@@ -28,10 +28,10 @@ from .ground_metrics import NetworkMap
 from .loss import NORMS
 from .mahalanobis import mahalanobis_matrix, match_features, project, project_cells
 from .pairs import PairwiseTransport, one_blas_thread
-from .units import feature_scale
 from .steps import input_center, make_map, scale_features, training_coordinates, with_points
 from .stopping import train
 from .triplets import check_classes
+from .units import feature_scale
 
 # %% ../nbs/05_training.ipynb #85db2ed9
 CHOICES = {
