@@ -33,10 +33,11 @@ def ridge_rule(
     B,  # (N, q) points in the basis
     distributions,  # Distributions of these points
 ) -> float:
-    "(u (0.2 + 15 / n) + (40 / n^2) tr(S_same) / q) times `chance_share`, u the geometric mean of the eigenvalues."
+    "(u (0.2 + 15 / n) + (40 / n^2) tr(S_same) / q) times `chance_share`, u a typical eigenvalue."
     q, n = len(same), len(distributions)
     mean = max(np.trace(same), 0) / q
-    typical = np.exp(np.log(np.maximum(np.linalg.eigvalsh(same), 0) + 1e-3 * mean + np.finfo(float).tiny).mean())
+    unknown = max(q / len(B), 1e-3) * mean  # so far are eigenvalues left open by N points
+    typical = np.exp(np.log(np.maximum(np.linalg.eigvalsh(same), 0) + unknown + np.finfo(float).tiny).mean())
     return (typical * (0.2 + 15 / n) + mean * 40 / n**2) * chance_share(B, distributions)
 
 # %% ../nbs/05_axes.ipynb #7264771e
