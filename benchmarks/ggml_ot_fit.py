@@ -1,4 +1,4 @@
-"""Run by the Python of ggml-ot's venv: fit bags of equal size with its defaults, in about the given time."""
+"""Run by the Python of ggml-ot's venv: fit bags of equal size with its defaults, cut to the given time if need be."""
 
 import sys
 import time
