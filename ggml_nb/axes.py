@@ -33,7 +33,7 @@ def ridge_rule(
     B,  # (N, q) points in the basis
     distributions,  # Distributions of these points
 ) -> float:
-    "(u (0.2 + 15 / n) + (40 / n^2) tr(S_same) / q) times `chance_share`, u a typical eigenvalue."
+    "(u (0.2 + 15/n) + 40 s/n^2) times `chance_share`; s = mean of s_j, u = exp(mean log(s_j + max(q/N, 1e-3) s))."
     q, n = len(same), len(distributions)
     mean = max(np.trace(same), 0) / q
     unknown = max(q / len(B), 1e-3) * mean  # so far are eigenvalues left open by N points

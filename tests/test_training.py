@@ -294,9 +294,8 @@ def test_axes_that_shuffled_labels_have_too_are_not_kept():
     assert real_axes(true * 0, B, plans, 0.1, rng) == 2  # C - 1 axes stay
     assert real_axes(true[:1], B, plans, 0.1, rng) == 1
     plans.distributions = Distributions.from_list([B[data.rows(i)] for i in range(36)], labels, groups=labels)
-    assert (
-        real_axes(true, B, plans, 0.1, rng) == 5
-    )  # a donor a class: every shuffle renames the classes, and says nothing
+    # a donor a class: every shuffle renames the classes, and says nothing
+    assert real_axes(true, B, plans, 0.1, rng) == 5
 
 
 def test_an_axis_of_chance_starts_at_a_tenth(monkeypatch):
