@@ -33,12 +33,12 @@ def ridge_rule(
     B,  # (N, q) points in the basis
     distributions,  # Distributions of these points
 ) -> float:
-    "(u (0.2 + 15/n) + 40 s/n^2) times `chance_share`; s = mean of s_j, u = exp(mean log(s_j + max(q/N, 1e-3) s))."
-    q, n = len(same), len(distributions)
+    "u times `chance_share`; u = exp(mean_j log(s_j + max(q/N, 1e-3) s)), s_j the eigenvalues of S_same, s their mean."
+    q = len(same)
     mean = max(np.trace(same), 0) / q
     unknown = max(q / len(B), 1e-3) * mean  # so far are eigenvalues left open by N points
     typical = np.exp(np.log(np.maximum(np.linalg.eigvalsh(same), 0) + unknown + np.finfo(float).tiny).mean())
-    return (typical * (0.2 + 15 / n) + mean * 40 / n**2) * chance_share(B, distributions)
+    return typical * chance_share(B, distributions)
 
 # %% ../nbs/05_axes.ipynb #7264771e
 def shuffle_labels(
