@@ -5,11 +5,12 @@ import pytest
 import torch
 from scipy import sparse
 from scipy.linalg import eigh
+from scipy.stats import gmean
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from ggml_nb import GGML, Distributions, from_anndata, knn_score, make_distributions, make_scrna
-from ggml_nb.axes import chance_share, real_axes, shuffle_labels
+from ggml_nb.axes import chance_share, real_axes, ridge_rule, shuffle_labels
 from ggml_nb.displacements import partner_pairs
 from ggml_nb.pairs import PairwiseTransport
 from ggml_nb.start import spectral_start
@@ -257,7 +258,7 @@ def test_the_start_needs_two_classes_and_two_of_one(data):
 
 
 def test_chance_is_what_clouds_and_points_leave_open():
-    "min(1, r / (n - C) + q / N), from the covariance of the means by NumPy."
+    "min(1, r / (n - C) + q / N), r from NumPy's covariance of the means; the ridge is this times a geometric mean."
     rng, labels = np.random.default_rng(0), np.arange(40) % 2
     data = Distributions.from_list(rng.normal(size=(40, 20, 3)) + rng.normal(size=(40, 1, 3)) * [3, 1, 0.1], labels)
     means = np.stack([data[i].mean(axis=0) for i in range(40)])
@@ -265,6 +266,10 @@ def test_chance_is_what_clouds_and_points_leave_open():
     r = np.trace(within) ** 2 / np.trace(within @ within)
     assert np.isclose(chance_share(data.points, data), r / 38 + 3 / 800)
     assert chance_share(data.points, data.subset([0, 1])) == 1  # nothing shows how members of a class differ
+    sizes = np.array([16.0, 4.0, 1.0])  # eigenvalues of S_same, of mean 7
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    rule = gmean(sizes + 3 / 800 * 7) * (r / 38 + 3 / 800)
+    assert np.isclose(ridge_rule(turn * sizes @ turn.T, data.points, data), rule)
 
 
 def test_axes_that_shuffled_labels_have_too_are_not_kept():
