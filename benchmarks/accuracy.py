@@ -47,13 +47,13 @@ def fit_ggml_ot(python, limit, train, seed):
             return result["W"], *(result[name].item() for name in ("epochs", "wall", "cpu"))
 
 
-def kept_ggml_ot(args, name, train):
+def kept_ggml_ot(args, name, train, seed):
     "W and epochs of ggml-ot, from args.keep if an earlier run left them there: it does not change when ours does."
     file = args.keep and args.keep / f"{name}.npz"
     if file and file.exists():
         with np.load(file) as result:
             return result["W"], result["epochs"].item()
-    W, epochs, *_ = fit_ggml_ot(args.ggml_ot, args.limit, train, args.seed)
+    W, epochs, *_ = fit_ggml_ot(args.ggml_ot, args.limit, train, seed)
     if file:
         args.keep.mkdir(exist_ok=True)
         np.savez(file, W=W, epochs=epochs)
@@ -72,20 +72,21 @@ def bench(path, args):
     data, means = load(path, args.points)
     euclidean, flat = pairwise_wasserstein(data), euclidean_distances(means)
     scores, epochs = [], []
-    for train, test in split_distributions(data, args.splits, seed=args.seed):
+    halves = [(s, i, *h) for s in args.seed for i, h in enumerate(split_distributions(data, args.splits, seed=s))]
+    for seed, split, train, test in halves:
         part = data.subset(train)
 
         def score(D, train=train, test=test):
             return knn_score(D, data.labels, train, test, scoring=balanced_accuracy_score)
 
-        start = spectral_start(part, seed=args.seed)
+        start = spectral_start(part, seed=seed)
         began = time.perf_counter()
-        model = GGML(random_state=args.seed).fit(part)
+        model = GGML(random_state=seed).fit(part)
         seconds = time.perf_counter() - began
         learned = (between(data, W, train, test) for W in (start.axes @ start.frame, model.components_))
         row = [score(euclidean), score(flat), *map(score, learned), seconds]
         if args.ggml_ot:
-            W, count = kept_ggml_ot(args, f"{path.stem}-{args.points}-{args.seed}-{len(scores)}", part)
+            W, count = kept_ggml_ot(args, f"{path.stem}-{args.points}-{seed}-{split}", part, seed)
             row.append(score(between(data, W, train, test)))
             epochs.append(count)
         scores.append(row)
@@ -97,7 +98,7 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path, help="folder of .h5ad files with obs sample, label and perhaps donor")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--points", type=int, default=150)
-    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--seed", type=int, nargs="+", default=[100], help="each gives its own splits")
     parser.add_argument("--sets", nargs="*", help="names of files without .h5ad, default all")
     parser.add_argument("--ggml-ot", metavar="PYTHON", help="Python of a venv with ggml-ot")
     parser.add_argument("--limit", type=float, default=np.inf, help="seconds for a fit of ggml-ot, default all epochs")
@@ -105,14 +106,16 @@ if __name__ == "__main__":
     parser.add_argument("--write", metavar="NAME", help="keep the table as results/NAME.txt")
     args = parser.parse_args()
     columns = ["euclidean", "means", "start", "ggml", "seconds"] + ["ggml-ot"] * bool(args.ggml_ot)
-    about = f"balanced accuracy, {args.splits} half/half splits (seed {args.seed}), <= {args.points} points a sample"
+    seeds = " and ".join(map(str, args.seed))
+    about = f"balanced accuracy, {args.splits} half/half splits of seed {seeds}, <= {args.points} points a sample"
     table, rows = Table(about), []
     table.add(f"{'set':24s}" + "".join(f"{c:>10s}" for c in columns))
     files = [f for f in sorted(args.data.glob("*.h5ad")) if not args.sets or f.stem in args.sets]
     for file in tqdm(files):
         row, epochs = bench(file, args)
         rows.append(row)
-        table.add(f"{file.stem:24s}" + "".join(f"{v:10.3f}" for v in row) + (f"   {epochs} epochs" if epochs else ""))
+        ran = f"   {min(epochs)} to {max(epochs)} epochs" if epochs else ""
+        table.add(f"{file.stem:24s}" + "".join(f"{v:10.3f}" for v in row) + ran)
         if args.write:  # what came so far, should it be interrupted
             table.write(args.write)
     table.add(f"{'mean':24s}" + "".join(f"{v:10.3f}" for v in np.mean(rows, axis=0)))
