@@ -106,8 +106,8 @@ if __name__ == "__main__":
     parser.add_argument("--write", metavar="NAME", help="keep the table as results/NAME.txt")
     args = parser.parse_args()
     columns = ["euclidean", "means", "start", "ggml", "seconds"] + ["ggml-ot"] * bool(args.ggml_ot)
-    seeds = " and ".join(map(str, args.seed))
-    about = f"balanced accuracy, {args.splits} half/half splits of seed {seeds}, <= {args.points} points a sample"
+    seeds = ", ".join(map(str, args.seed)) + ", each" * (len(args.seed) > 1)
+    about = f"balanced accuracy, {args.splits} half/half splits (seed {seeds}), <= {args.points} points a sample"
     table, rows = Table(about), []
     table.add(f"{'set':24s}" + "".join(f"{c:>10s}" for c in columns))
     files = [f for f in sorted(args.data.glob("*.h5ad")) if not args.sets or f.stem in args.sets]
