@@ -101,7 +101,7 @@ def conclude(
     model,  # GGML, for its parameters
     mapping,  # the embedding, which becomes the best seen
     best,  # its tensors
-    strength,  # lambda
+    goal,  # Goal
     progress,  # of `train`
 ) -> np.ndarray:  # structured, a row an epoch
     "Back to the best epoch, and a warning that says what to do where the fit has not settled."
@@ -110,8 +110,8 @@ def conclude(
     if model.units == "relative" and not progress["converged"]:
         message = f"the held-out loss had not settled after max_epochs={model.max_epochs}: raise max_epochs or lr"
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
-    if strength and not mapping.matrix().any():
-        message = f"the penalty outweighs the loss: the metric is 0 everywhere; lower reg={model.reg}"
+    if goal.strength and (progress["least"] > goal.margin or not mapping.matrix().any()):
+        message = f"the penalty outweighs the loss: a metric that is 0 everywhere does no worse; lower reg={model.reg}"
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
     history = progress["history"]
     return np.array([tuple(row.values()) for row in history], [(name, np.float64) for name in history[0]])
@@ -167,4 +167,4 @@ def train(
                 save_checkpoint(model.checkpoint, key, *state)
             bar.set_postfix(loss=f"{row['loss']:.3g}", active=f"{row['active']:.0%}")
             bar.update()
-    return conclude(model, mapping, best, goal.strength, progress), progress["converged"], goal.typical
+    return conclude(model, mapping, best, goal, progress), progress["converged"], goal.typical

@@ -223,9 +223,14 @@ def test_fit_transform(data):
     assert np.allclose(model.fit_transform(clouds, labels), Z)
 
 
-def test_a_penalty_that_outweighs_the_loss_is_named(data):
+def test_a_penalty_that_outweighs_the_loss_is_named(data, recwarn):
     with pytest.warns(ConvergenceWarning, match="lower reg"):
         assert not GGML(reg=10, reg_norm="nuc", max_epochs=20, random_state=0).fit(data).components_.any()
+    with pytest.warns(ConvergenceWarning, match="lower reg"):  # Adam leaves no exact zeros
+        GGML(reg=1e6, random_state=0).fit(data)
+    recwarn.clear()
+    GGML(reg=0.01, random_state=0).fit(data)
+    assert not any("lower reg" in str(w.message) for w in recwarn)
 
 
 def test_a_large_mean_hides_no_feature(data):
