@@ -37,9 +37,9 @@ def useful_threads(
     distributions,  # Distributions
     n_jobs,  # threads, None for all cores
 ) -> int:
-    "One below 30 points a cloud, on average: such a pair is solved before the interpreter has changed threads."
+    "One below 25 points a cloud, on average: such a pair is solved before the interpreter has changed threads."
     n_jobs = effective_n_jobs(-1 if n_jobs is None else n_jobs)
-    return n_jobs if len(distributions.sample) >= 30 * len(distributions) else 1
+    return n_jobs if len(distributions.sample) >= 25 * len(distributions) else 1
 
 # %% ../nbs/02b_pairs.ipynb #cf6c2b40
 one_blas_thread = ThreadpoolController().wrap(limits=1, user_api="blas")
@@ -53,7 +53,7 @@ class PairwiseTransport:
         distributions,  # Distributions
         pairs=None,  # (n_pairs, 2) int, default all unordered pairs
         tol=1e-4,  # a cost is returned only with a certified relative gap of at most this
-        n_jobs=None,  # threads, None for all cores, one below 30 points a cloud; the result does not depend on it
+        n_jobs=None,  # threads, None for all cores, one below 25 points a cloud; the result does not depend on it
     ):
         check_clouds(distributions)
         self.distributions, self.tol = distributions, tol
