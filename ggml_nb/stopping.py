@@ -167,4 +167,5 @@ def train(
                 save_checkpoint(model.checkpoint, key, *state)
             bar.set_postfix(loss=f"{row['loss']:.3g}", active=f"{row['active']:.0%}")
             bar.update()
+    goal = goal._replace(strength=0.0) if settled else goal  # where the start stays, no penalty was at work
     return conclude(model, mapping, best, goal, progress), progress["converged"], goal.typical
