@@ -17,9 +17,18 @@ distributed = pytest.importorskip("distributed", reason="Dask is not installed: 
 
 @pytest.fixture(scope="module")
 def client():
+    # Dask looks again at a dead worker after this time and, finding it dead, gives it up for good. By default
+    # that is 15 s: a worker that had come back, and was killed again at that moment, never came back
+    import dask
+
     options = dict(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", host="127.0.0.1")
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        yield client
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}):
+        with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+            yield client
+
+
+def wait_for_both(client):
+    client.wait_for_workers(2, timeout=120)
 
 
 def data(seed=0, n=9, d=6):
@@ -71,7 +80,7 @@ def test_a_killed_worker_changes_nothing(client):
     W = W + 0.02
     same(there, here, W, weights)  # killed between two steps
     there.solve(W), here.solve(W)
-    client.wait_for_workers(2)
+    wait_for_both(client)
     kill_one(client)
     grad = here.grad(weights)  # killed between a step and its gradient
     assert np.abs(there.grad(weights) - grad).max() <= 1e-9 * np.abs(grad).max()
@@ -80,7 +89,7 @@ def test_a_killed_worker_changes_nothing(client):
 def test_a_worker_killed_in_the_middle_of_a_fit_changes_nothing(client, monkeypatch):
     import ggml_nb.stopping as stopping
 
-    client.wait_for_workers(2)
+    wait_for_both(client)
     data, epoch, calls = make_distributions(20, n_per_class=6, n_points=20, seed=1), stopping.train_epoch, []
 
     def fit(solver):
@@ -101,7 +110,7 @@ def test_a_worker_killed_in_the_middle_of_a_fit_changes_nothing(client, monkeypa
     assert len(calls) == 4 and there.n_iter_ == here.n_iter_
     scale = np.abs(here.components_).max()
     assert np.abs(there.components_ - here.components_).max() <= 1e-6 * scale
-    client.wait_for_workers(2)
+    wait_for_both(client)
 
 
 def test_workers_forget_what_is_not_used(client):
