@@ -88,7 +88,7 @@ def price(X, Y, m, g, f, h, arcs):
                         found -= found == start + MOST  # full: the last makes room for the least
                         arcs[found, 0], arcs[found, 1] = i, j
                         found += 1
-        near *= 1.1 if found - start < KEEP else 0.9
+        near *= 1.1 if found - start < min(KEEP, m) else 0.9
     return found
 
 # %% ../nbs/02a_warmstart.ipynb #66a6d93b
@@ -103,7 +103,7 @@ def first_arcs(A, B, m):
     return arcs[ascending(length)], np.concatenate((f, h[:m])).astype(np.float64)
 
 # %% ../nbs/02a_warmstart.ipynb #9503b1f1
-MANY = 0.3  # pivots a row, above which the next pass is smoothed
+MANY = 1.0  # pivots a row, above which the next pass is smoothed
 ROUNDING = 1e-13  # differences below this share of the clouds' diameter are rounding, not cost
 
 

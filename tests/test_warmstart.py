@@ -254,3 +254,14 @@ def test_units_sum_exactly():
     for kind in range(4):
         x = units(masses(rng, 1000, kind))
         assert x.min() >= 1 and x.sum() == 2**60
+
+
+@pytest.mark.parametrize(
+    "n, m, tol", [(1000, 2, 1e-4), (1000, 5, 1e-4), (2, 1000, 1e-4), (1000, 9, 1e-4), (8000, 3, 1e-9)]
+)
+def test_a_cloud_of_few_points_and_one_of_many(n, m, tol):
+    rng = np.random.default_rng(0)  # a row of fewer than KEEP columns never fills its list of arcs
+    X, Y = rng.normal(size=(n, 3)), rng.normal(size=(m, 3))
+    a, b = np.full(n, 1 / n), np.full(m, 1 / m)
+    cost, gap, _ = solve_pair(X, Y, a, b, tol=tol)
+    assert gap <= tol and abs(cost / ot.emd2(a, b, cdist(X, Y)) - 1) <= tol
