@@ -13,7 +13,7 @@ from ggml_nb import GGML, Distributions, from_anndata, knn_score, make_distribut
 from ggml_nb.axes import chance_share, real_axes, ridge_rule, shuffle_labels
 from ggml_nb.displacements import partner_pairs
 from ggml_nb.pairs import PairwiseTransport
-from ggml_nb.start import spectral_start
+from ggml_nb.start import reduce_points, search_basis, spectral_start
 
 
 @pytest.fixture(scope="module")
@@ -235,10 +235,27 @@ def test_a_penalty_that_outweighs_the_loss_is_named(data, recwarn):
     assert not any("lower reg" in str(w.message) for w in recwarn)
 
 
+def test_a_penalty_without_effect_is_named(data, recwarn):
+    GGML(random_state=0).fit(data.subset([0, 1, 4, 5, 8, 9]))
+    assert not any("no effect" in str(w.message) for w in recwarn)
+    with pytest.warns(UserWarning, match="reg=0.1 has no effect: with fewer than 10 donors"):
+        GGML(reg=0.1, random_state=0).fit(data.subset([0, 1, 4, 5, 8, 9]))
+
+
 def test_a_large_mean_hides_no_feature(data):
     shifted = Distributions(data.points + np.float32(1e5), data.sample, data.labels)
     one, two = (GGML(max_epochs=1, random_state=0).fit(X).components_ for X in (data, shifted))
     assert np.abs(one - two).max() < 0.05 * np.abs(one).max()
+
+
+def test_single_precision_loses_no_axis():
+    cells = make_scrna(10, 60, 800, n_differential=20, seed=0)
+    Z = cells.X.astype(np.float64)  # its first axis, the mean cell, is ten times as long as the next ones
+    Z32, sample = Z.astype(np.float32), cells.obs["sample"].cat.codes.to_numpy().astype(int)
+    axes, axes32 = (search_basis(x, sample, seed=0)[:, :150] for x in (Z, Z32))
+    assert np.linalg.norm(axes.T @ axes32) ** 2 > 150 - 1e-3  # both span the same
+    frame = axes.T / 7
+    assert np.abs(reduce_points(Z32, frame) - (Z - Z.mean(axis=0)) @ frame.T).max() < 1e-4
 
 
 def test_transform_matches_genes_by_name():
