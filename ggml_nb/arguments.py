@@ -30,6 +30,8 @@ def check_output(
     home = Path(path).absolute()
     if home.is_symlink() and not home.exists():
         raise ValueError(f"-o {path} is a link to {os.readlink(home)}, which does not exist")
+    if home.exists() and not home.is_dir() and not home.is_file():
+        raise ValueError(f"-o {path} is a device or a pipe: give a {'folder' if folder else 'file'}")
     if home.exists() and home.is_dir() != folder:
         raise ValueError(f"-o {path} is a {'file; give a folder' if folder else 'folder; give a file'}")
     home = home if home.is_dir() else home.parent
@@ -65,7 +67,7 @@ def write_csv(
     path,  # file to write
 ):
     "Write a table in one step: a crash leaves the old file or the new one, never half of one."
-    path = Path(path)
+    path = Path(path).resolve()  # what a link leads to, not the link
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
@@ -84,16 +86,20 @@ def unfinished(
     keep = path.with_name(f"{path.name}.unfinished")
     check_output(keep, folder=True)
     made, done = [folder for folder in keep.parents if not folder.exists()], False
+
+    def holds_state():
+        return any(file.suffix != ".part" for file in keep.iterdir())
+
     keep.mkdir(parents=True, exist_ok=True)
     try:
         yield keep
         done = True
     except KeyboardInterrupt:
-        if any(keep.glob("*.npz")):
+        if holds_state():
             raise KeyboardInterrupt(f"what is done is kept in {keep}: the same command goes on") from None
         raise
     finally:
-        if done or not any(keep.glob("*.npz")):
+        if done or not holds_state():
             shutil.rmtree(keep)
             for folder in made:
                 with suppress(OSError):  # the results are in it
@@ -156,7 +162,9 @@ def add_data(
             "a donor is never on both sides of a split",
         )
     source = data.add_mutually_exclusive_group()
-    source.add_argument("--layer", metavar="NAME", help="take layers[NAME] instead of X")
+    source.add_argument(
+        "--layer", metavar="NAME", help="take layers[NAME] instead of X; '' is X where a metric was fitted on a layer"
+    )
     source.add_argument("--use-rep", metavar="NAME", help="take obsm[NAME] instead of X, for example X_pca")
     data.add_argument(
         "--n-cells", metavar="N", type=whole(1), default=1000, help="draw at most so many cells of each sample"

@@ -39,9 +39,15 @@ def read_distributions(
     fitted=None,  # GGML, whose layer is the default
 ) -> Distributions:
     "The data that the arguments name."
-    source = {"layer": args.layer, "use_rep": args.use_rep}
+    source = {"layer": args.layer or None, "use_rep": args.use_rep}
     if fitted is not None and args.layer is args.use_rep is None:
         source |= fitted.source_
+        with opened(args.file) as cells:
+            try:
+                expression(cells, **source)
+            except KeyError as error:
+                message = f"the metric is of other values: {error.args[0]}; say --layer NAME, or --layer '' for X"
+                raise ValueError(message) from None
     how = {"n_cells": args.n_cells, "gene_filter": gene_filter, "seed": args.seed, "verbose": not args.quiet}
     donor = getattr(args, "group_key", None)
     data = from_anndata(args.file, args.sample_key, label_key, group_key=donor, **source, **how)

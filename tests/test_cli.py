@@ -427,6 +427,52 @@ def test_fewer_epochs_are_another_fit_and_folders_keep_apart(tmp_path):
     assert [(tmp_path / p / "out.unfinished" / "distances-0.npz").exists() for p in ("pA", "pB")] == [True, True]
 
 
+def test_finished_splits_are_kept_too(tmp_path):
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"), unfinished(tmp_path / "out") as keep:
+        (keep / "ggml-sample-0.json").touch()
+        raise KeyboardInterrupt
+    assert (tmp_path / "out.unfinished" / "ggml-sample-0.json").exists()
+
+
+def test_evaluate_goes_on_where_it_was_interrupted(tmp_path):
+    make_scrna(24, 60, 200, n_differential=20, seed=0).write_h5ad(tmp_path / "cells.h5ad")
+    args, keep = [*COMMAND, "evaluate", "cells.h5ad", *KEYS, "--splits", "8", "-o", "out"], tmp_path / "out.unfinished"
+    process = subprocess.Popen(args, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    began = time.time()
+    while not any(keep.glob("ggml-*.json")) and process.poll() is None and time.time() - began < 120:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate()[1]
+    assert process.returncode == 130 and "the same command goes on" in error
+    done = {file: file.stat().st_mtime_ns for file in keep.glob("ggml-*.json")}
+    assert 0 < len(done) < 8
+    last = subprocess.run(args, cwd=tmp_path, capture_output=True, text=True)
+    assert last.returncode == 0 and not keep.exists() and (tmp_path / "out" / "report.json").exists()
+
+
+def test_distances_of_x_under_a_metric_of_a_layer_and_where_tables_go(tmp_path, call):
+    cells = make_scrna(12, 25, 110, n_differential=20, seed=0)
+    with_layer = cells.copy()
+    with_layer.layers["log"], with_layer.X = cells.X, cells.X * 0
+    with_layer.write_h5ad(tmp_path / "layer.h5ad")
+    cells.write_h5ad(tmp_path / "x.h5ad")
+    call("fit", tmp_path / "layer.h5ad", *KEYS, "--layer", "log", "-o", tmp_path / "fit", "--quiet")
+    metric = "--metric", tmp_path / "fit" / "metric.npz", "-o"
+    asked = "distances", tmp_path / "x.h5ad", *KEYS[:2], *metric, tmp_path / "d.csv"
+    out = call(*asked, status=2)
+    assert "layer='log' is not there" in out.err and "--layer ''" in out.err
+    call(*asked, "--layer", "")
+    assert (tmp_path / "d.csv").exists()
+
+    (tmp_path / "real.csv").touch()
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    call("genes", *metric, tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "real.csv").stat().st_size > 0
+    out = call("genes", *metric, tmp_path / "pipe.csv", status=2)
+    assert "a device or a pipe" in out.err and (tmp_path / "pipe.csv").is_fifo()
+
+
 def test_a_folder_without_a_finished_file_goes(tmp_path):
     with pytest.raises(KeyboardInterrupt) as stop, unfinished(tmp_path / "new" / "out") as keep:
         (keep / "fit-0.npz.part").touch()
