@@ -27,7 +27,9 @@ def write_npz(
     plain = {
         name: np.array(x.tolist()) if x.dtype == object else x for name, x in arrays.items()
     }  # objects need pickle
-    part = f"{os.fspath(path)}.part"
+    part, home = f"{os.fspath(path)}.part", os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(home):
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {home}")
     with open(part, "wb") as file:
         np.savez(file, **plain)
         file.flush()

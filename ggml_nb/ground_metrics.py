@@ -39,7 +39,7 @@ class LinearMap:
         grad,  # (N, k) dL/dZ
     ):
         "Fill the parameters' gradients."
-        self.A.grad = torch.from_numpy(pull_back(self.points, grad))
+        self.A.grad = torch.from_numpy(np.ascontiguousarray(pull_back(self.points, grad)))
 
     def matrix(self) -> torch.Tensor:  # (k, q)
         "What the regulariser sees."
@@ -117,6 +117,8 @@ class NetworkMap:
             raise ValueError(
                 f"metric must map (N, d) to (N, k), got {tuple(self.points.shape)} to {tuple(self.Z.shape)}"
             )
+        if not torch.isfinite(self.Z).all():
+            raise ValueError("metric: the network's output is NaN or infinite; check its layers, or lower lr")
         return self.Z.detach().numpy().astype(np.float64)
 
     def backward(

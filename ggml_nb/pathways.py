@@ -68,9 +68,10 @@ def head_genes(
     ranking,  # DataFrame of `rank_genes`
     top,  # genes
 ):  # list of str
-    "The first genes that the metric uses: an L1 fit may leave the others at 0, where their order means nothing."
-    used = ranking.gene[ranking.importance > 0] if "importance" in ranking else ranking.gene
-    return used.astype(str).tolist()[:top]
+    "The most important genes that the metric uses: an L1 fit may leave the others at 0, where order means nothing."
+    if "importance" in ranking:  # the reader may have sorted it otherwise
+        ranking = ranking[ranking.importance > 0].sort_values("importance", ascending=False, kind="stable")
+    return ranking.gene.astype(str).tolist()[:top]
 
 
 def enrich_genes(
@@ -86,6 +87,8 @@ def enrich_genes(
     if not isinstance(gene_sets, (dict, str, os.PathLike)):
         raise TypeError(f"gene_sets must be a dict or the path of a GMT file, got {type(gene_sets).__name__}")
     sets = gene_sets if isinstance(gene_sets, dict) else read_gmt(gene_sets)
+    if not sets:
+        raise ValueError("gene_sets is empty: give at least one set of genes")
     for name, genes in sets.items():
         if isinstance(genes, str) or not isinstance(genes, Iterable):
             raise TypeError(f"gene_sets[{name!r}] must be a list of genes, got {genes!r}")

@@ -136,6 +136,8 @@ def train(
     settled = (
         relative and model.metric is None and isinstance(model.init, str) and model.init == "spectral" and donors < 10
     )
+    if settled and model.reg:
+        warnings.warn(f"reg={model.reg} has no effect: with fewer than 10 donors the start stays", stacklevel=4)
     least = held_out_loss(goal, mapping, transport, norm)
     best = [tensor.detach().clone() for tensor in mapping.tensors()]
     progress = {"history": [], "least": least, "since": 0, "converged": False, "began": began}

@@ -63,7 +63,8 @@ def check_parameters(
         raise ValueError(f"metric must be None, 'diagonal' or a torch.nn.Module, got {metric!r}")
     if network and model.reg and model.reg_norm == "nuc":
         raise ValueError("reg_norm='nuc' needs a matrix: use 'fro' or 'l1' with a network")
-    if model.n_jobs is not None and (not isinstance(model.n_jobs, numbers.Integral) or model.n_jobs == 0):
+    jobs = 1 if model.n_jobs is None else model.n_jobs
+    if not isinstance(jobs, numbers.Integral) or isinstance(jobs, bool) or jobs == 0:
         raise ValueError(f"n_jobs must be a number of threads, or None for all cores, got {model.n_jobs!r}")
     try:
         np.random.default_rng(model.random_state)
@@ -118,7 +119,7 @@ class GGML(TransformerMixin, BaseEstimator):
         reg_norm="fro",  # R: "fro", "l1" or "nuc"
         n_neighbors=3,  # t, neighbours drawn of each class
         lr=0.03,  # step of Adam, in typical entries of the start, or absolute
-        max_epochs=50,  # at most so many passes over the triplets
+        max_epochs=50,  # at most so many passes over the triplets; with fewer than 10 donors the start stays
         batch_size=128,  # triplets per step
         init="spectral",  # "spectral", "random" or a (k, d) array
         metric=None,  # None: Mahalanobis; "diagonal"; or a torch.nn.Module that embeds points

@@ -1,6 +1,7 @@
 """Property tests of Distributions, splits and triplets."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,3 +142,21 @@ def test_a_subsample_of_a_cloud_has_mass():
     weights[[7, 993]] = 1
     few = Distributions(np.arange(1000.0)[:, None], np.arange(1000) // 500, [0, 1], weights=weights).subsample(25)
     assert few.points.ravel().tolist() == [7, 993] and few.weights.tolist() == [1, 1]
+
+
+def test_what_float32_rounds_away_is_named(recwarn):
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    Distributions(points + 1e4, np.arange(20) % 2, [0, 1])
+    Distributions(points * 0 + 0.1 * 3, np.arange(20) % 2, [0, 1])
+    Distributions(np.float32(points + 1e8), np.arange(20) % 2, [0, 1])  # as it came
+    assert not recwarn
+    with pytest.warns(UserWarning, match="1 of 3 columns, the first 2, .* subtract their mean"):
+        Distributions(points + [0, 0, 1e8], np.arange(20) % 2, [0, 1])
+
+
+def test_columns_of_data_frames_name_the_features():
+    one = pd.DataFrame(np.ones((4, 2)), columns=["x", "y"])
+    assert list(Distributions.from_list([one, 2 * one], [0, 1]).feature_names) == ["x", "y"]
+    assert list(Distributions.from_list([one, 2 * one], [0, 1], feature_names=["a", "b"]).feature_names) == ["a", "b"]
+    with pytest.raises(ValueError, match="same columns in the same order"):
+        Distributions.from_list([one, one[["y", "x"]]], [0, 1])
