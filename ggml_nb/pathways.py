@@ -68,14 +68,13 @@ def head_genes(
     ranking,  # DataFrame of `rank_genes`
     top,  # genes
 ):  # list of str
-    "The most important genes that the metric uses: an L1 fit may leave the others at 0, where order means nothing."
-    if "importance" in ranking:  # the reader may have sorted it otherwise
-        ranking = ranking[ranking.importance > 0].sort_values("importance", ascending=False, kind="stable")
-    return ranking.gene.astype(str).tolist()[:top]
+    "The first genes that the metric uses: an L1 fit may leave the others at 0, where their order means nothing."
+    used = ranking.gene[ranking.importance > 0] if "importance" in ranking else ranking.gene
+    return used.astype(str).tolist()[:top]
 
 
 def enrich_genes(
-    ranking,  # DataFrame of `rank_genes`; all its genes are the background
+    ranking,  # DataFrame of `rank_genes`; its first rows count, however sorted; all its genes are the background
     gene_sets,  # dict of set names and genes, or the path of a GMT file
     top=50,  # genes of the head that are tested, half of the genes at most, and none of importance 0
 ):  # DataFrame, smallest p first: gene_set, overlap, size, p_value, fdr, genes
