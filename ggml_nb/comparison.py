@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'COLUMNS', 'run_job', 'identity', 'cache_file', 'read_row', 'write_row', 'make_race', 'make_jobs',
-           'compare_metrics']
+           'check_budget', 'run_race', 'compare_metrics']
 
 # %% ../nbs/08a_comparison.ipynb #cf40f099
 import hashlib
@@ -159,6 +159,50 @@ def make_jobs(
         jobs[name, at].append((s, level))
     return [(name, methods[name], todo) for (name, _), todo in jobs.items()]
 
+# %% ../nbs/08a_comparison.ipynb #8ffc8515
+def check_budget(
+    seconds,
+    gib,
+    cache,  # folder or None
+):
+    "One clear error before any work starts."
+    if not all(isinstance(x, numbers.Real) and x > 0 for x in (seconds, gib)):
+        raise ValueError(f"the budget must be numbers above 0, got seconds={seconds!r} and gib={gib!r}")
+    if cache is not None and Path(cache).exists() and not Path(cache).is_dir():
+        raise ValueError(f"cache must be a folder, got the file {os.fspath(cache)!r}")
+
+# %% ../nbs/08a_comparison.ipynb #ee44a25a
+def run_race(
+    race,  # Race
+    methods,  # dict
+    wanted,  # list of (method name, split, level)
+    budget,  # [seconds, gib]
+    children,  # jobs at the same time
+    cache,  # folder or None
+    verbose,
+):  # dict of wanted and rows
+    "Read the rows that are on disk, do the other jobs, and keep each row as soon as it is there."
+    key, files, rows, kept = uuid.uuid4().hex, {}, {}, [*budget, *race.levels]
+    if cache is not None:
+        Path(cache).mkdir(parents=True, exist_ok=True)
+        data = fingerprint(GGML(), race.distributions, np.random.default_rng(0))
+        files = {w: cache_file(Path(cache), data, race, w[0], methods[w[0]], *w[1:]) for w in wanted}
+        rows = {w: row for w, path in files.items() if (row := read_row(path, kept))}
+    jobs = make_jobs(methods, [w for w in wanted if w not in rows])
+    try:
+        with tqdm(total=len(wanted), initial=len(rows), desc="comparing metrics", disable=not verbose) as bar:
+            tasks = (delayed(run_job)(key, race, job, *budget) for job in jobs)
+            for found in Parallel(children, prefer="threads", return_as="generator_unordered")(tasks):
+                for row in found:
+                    w = row["method"], row["split"], row["level"]
+                    rows[w] = row
+                    if w in files and row["status"] != "failed":
+                        write_row(files[w], row, kept)
+                    bar.update()
+    finally:
+        dismiss(key)
+    return rows
+
 # %% ../nbs/08a_comparison.ipynb #055ff45d
 def compare_metrics(
     distributions,  # Distributions
@@ -188,34 +232,13 @@ def compare_metrics(
     counts the same, whatever its weight: k = 100, clusters cut at the median distance. `status` is "ok", "OOT", "OOM"
     or "failed", the last with a `note` and a RuntimeWarning."""
     methods = as_methods(methods, distributions, rank, seed)
-    if not all(isinstance(x, numbers.Real) and x > 0 for x in (seconds, gib)):
-        raise ValueError(f"the budget must be numbers above 0, got seconds={seconds!r} and gib={gib!r}")
-    if cache is not None and Path(cache).exists() and not Path(cache).is_dir():
-        raise ValueError(f"cache must be a folder, got the file {os.fspath(cache)!r}")
+    check_budget(seconds, gib, cache)
     cores, budget = effective_n_jobs(-1 if n_jobs is None else n_jobs), [float(seconds), float(gib)]
     children = cores if np.isfinite(budget).any() else 1
     sizes = rank, n_learn, n_points, clustered
     race = make_race(distributions, level, n_splits, test_size, k, seed, *sizes, max(1, cores // children))
     wanted = [(name, s, each) for name in methods for s in range(n_splits) for each in race.levels]
-    key, files, rows, kept = uuid.uuid4().hex, {}, {}, [*budget, *race.levels]
-    if cache is not None:
-        Path(cache).mkdir(parents=True, exist_ok=True)
-        data = fingerprint(GGML(), distributions, np.random.default_rng(0))
-        files = {w: cache_file(Path(cache), data, race, w[0], methods[w[0]], *w[1:]) for w in wanted}
-        rows = {w: row for w, path in files.items() if (row := read_row(path, kept))}
-    jobs = make_jobs(methods, [w for w in wanted if w not in rows])
-    try:
-        with tqdm(total=len(wanted), initial=len(rows), desc="comparing metrics", disable=not verbose) as bar:
-            tasks = (delayed(run_job)(key, race, job, *budget) for job in jobs)
-            for found in Parallel(children, prefer="threads", return_as="generator_unordered")(tasks):
-                for row in found:
-                    w = row["method"], row["split"], row["level"]
-                    rows[w] = row
-                    if w in files and row["status"] != "failed":
-                        write_row(files[w], row, kept)
-                    bar.update()
-    finally:
-        dismiss(key)
+    rows = run_race(race, methods, wanted, budget, children, cache, verbose)
     table = pd.DataFrame([rows[w] for w in wanted]).reindex(columns=list(COLUMNS))
     if (table.status == "failed").all():
         raise RuntimeError(f"all methods failed, {table.method[0]!r} with {table.note[0]}")

@@ -28,7 +28,7 @@ def warn_if_rounded(
         what = "vary by less than 1e-5 of their size, which float32 hardly holds"
         warnings.warn(f"{name}: {which} {what}: subtract their mean", stacklevel=3)
 
-
+# %% ../nbs/00_distributions.ipynb #fdf3a866
 def as_points(
     points,  # (N, d) array-like or SciPy sparse matrix
     name="points",  # argument name for error messages

@@ -63,7 +63,7 @@ def checkpoint_in(
     finally:
         model.checkpoint = own
 
-
+# %% ../nbs/08b_outcome.ipynb #8feb5e6c
 def kept_distances(
     distributions,  # Distributions
     W,  # (k, d), or None for the Euclidean metric
