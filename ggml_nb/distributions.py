@@ -89,6 +89,9 @@ def as_codes(
     if pd.isna(np.asarray(values, dtype=object)).any():
         raise ValueError(f"{name} has missing values: drop those samples or give them a class")
     values = np.asarray(values)
+    if values.dtype.kind == "f" and (values % 1).any():
+        some = values[values % 1 != 0][0]
+        raise ValueError(f"{name} must be classes, got the number {some}: cut them into classes, as pandas.cut does")
     if names is None:
         names, values = np.unique(values, return_inverse=True)
     names = np.asarray(names)

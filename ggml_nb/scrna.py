@@ -19,7 +19,7 @@ from scipy import sparse
 from sklearn.utils import check_scalar
 
 from .checkpoint import plain
-from .distributions import Distributions, as_points
+from .distributions import Distributions, as_codes, as_points
 from .files import expression, opened, read_rows, warn_if_counts
 from .mahalanobis import project_cells, some_names
 from .training import GGML, check_parameters, params_json
@@ -51,6 +51,8 @@ def check_keys(
             sample = values.index[values > 1][0]
             found = some_names(np.unique(obs[key].astype(str)[(obs[sample_key].astype(str) == sample).to_numpy()]))
             raise ValueError(f"{name}: sample {sample!r} has several values of obs[{key!r}] ({found}); it needs one")
+    if label_key != sample_key:
+        as_codes(np.asarray(obs[label_key].unique()), name=f"label_key: obs[{label_key!r}]")  # a number is no class
     if isinstance(obs[sample_key].dtype, pd.CategoricalDtype):
         unused = obs[sample_key].cat.categories.difference(obs[sample_key].unique())
         if len(unused):

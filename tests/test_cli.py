@@ -291,6 +291,11 @@ def broken(folder, change):
         (KEYS, lambda a: a.obs.__setitem__("label", ["x", "y"] * 15), "has several values of obs['label']"),
         (KEYS, lambda a: setattr(a, "obs", a.obs.assign(label=[None, *a.obs.label[1:]])), "missing for 1 cells"),
         (KEYS, lambda a: a.obs.__setitem__("label", ["same"] * 30), "at least two classes, got ['same']"),
+        (
+            KEYS,
+            lambda a: a.obs.__setitem__("label", a.obs["sample"].str[-2:].astype(float) / 4),
+            "must be classes, got the number",
+        ),
         (KEYS, lambda a: a.X.data.__setitem__(0, np.nan), "NaN"),
         ([*KEYS, "--use-rep", "X_pca"], lambda a: None, "use_rep='X_pca' is not there"),
         ([*KEYS, "--layer", "logged"], lambda a: None, "layer='logged' is not there"),
