@@ -39,7 +39,12 @@ def as_points(
         what = "a path" if isinstance(points, (str, os.PathLike)) else "an AnnData"
         raise TypeError(f"{name} must be a numeric (N, d) array, got {what}: from_anndata reads cells, or give adata.X")
     try:
+        if np.ma.isMaskedArray(points):
+            raise TypeError("it is a masked array, whose mask would be lost; fill it or leave points out")
         points = points.tocsr() if sparse.issparse(points) else np.asarray(points)
+        if sparse.issparse(points) and not points.has_canonical_format:  # an entry twice means their sum
+            points = points.copy()
+            points.sum_duplicates()
         if points.dtype.kind not in "biuf":  # numbers stored as objects or text
             points = points.astype(np.float64, casting="safe" if points.dtype.kind == "c" else "unsafe")
         came = points
@@ -54,7 +59,7 @@ def as_points(
         column = points.indices[bad[0]] if sparse.issparse(points) else bad[0] % points.shape[1]
         raise ValueError(
             f"{name} contains NaN or values too large for {points.dtype} ({len(bad)}, the first in column {column}): "
-            "remove or impute them first"
+            "remove, impute or rescale them first"
         )
     if came.dtype.itemsize > points.dtype.itemsize and not sparse.issparse(points) and len(points) >= 10:
         warn_if_rounded(came, name)

@@ -89,8 +89,9 @@ def check_embedding(
     Z,  # what the network made of it
 ):
     "A network must give each point a place."
-    if Z.ndim != 2 or len(Z) != len(points):
-        raise ValueError(f"metric must map (N, d) to (N, k), got {tuple(points.shape)} to {tuple(Z.shape)}")
+    made = tuple(Z.shape) if isinstance(Z, torch.Tensor) else type(Z).__name__
+    if not isinstance(made, tuple) or len(made) != 2 or made[0] != len(points):
+        raise ValueError(f"metric must map (N, d) to (N, k), got {tuple(points.shape)} to {made}")
     if not torch.isfinite(Z).all():
         raise ValueError("metric: the network's output is NaN or infinite; check its layers, or lower lr")
 
@@ -123,7 +124,10 @@ class NetworkMap:
         "All points under the present network."
         self.network.train(training)
         with torch.set_grad_enabled(training):
-            self.Z = self.network(self.points)
+            try:
+                self.Z = self.network(self.points)
+            except RuntimeError as error:
+                raise ValueError(f"metric cannot embed points of {self.points.shape[1]} features: {error}") from error
         check_embedding(self.points, self.Z)
         return self.Z.detach().numpy().astype(np.float64)
 

@@ -58,6 +58,8 @@ def check_parameters(
             raise ValueError(f"{name} must be one of {allowed}, got {getattr(model, name)!r}")
     if isinstance(model.init, str) and model.init not in ("spectral", "random"):
         raise ValueError(f"init must be 'spectral', 'random' or a (k, d) array, got {model.init!r}")
+    if not isinstance(model.init, str) and model.metric is not None:
+        raise ValueError("init must be left out with another metric than None: an array starts a matrix only")
     network, metric = isinstance(model.metric, torch.nn.Module), model.metric
     if not (metric is None or network or (isinstance(metric, str) and metric == "diagonal")):
         raise ValueError(f"metric must be None, 'diagonal' or a torch.nn.Module, got {metric!r}")
@@ -70,10 +72,11 @@ def check_parameters(
         np.random.default_rng(model.random_state)
     except (TypeError, ValueError):
         raise ValueError(f"random_state must be a seed, a Generator or None, got {model.random_state!r}") from None
-    if not isinstance(model.checkpoint, (str, os.PathLike, type(None))) or os.path.isdir(model.checkpoint or ""):
-        raise ValueError(f"checkpoint must be the path of a file, got {model.checkpoint!r}")
-    if model.checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.abspath(model.checkpoint))):
-        raise ValueError(f"checkpoint must lie in a folder that exists, got {os.fspath(model.checkpoint)!r}")
+    path = model.checkpoint
+    if not isinstance(path, (str, os.PathLike, type(None))) or path == "" or os.path.isdir(path or ""):
+        raise ValueError(f"checkpoint must be the path of a file, got {path!r}")
+    if path is not None and not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
+        raise ValueError(f"checkpoint must lie in a folder that exists and may be written to, got {os.fspath(path)!r}")
     if model.checkpoint is not None and model.solver != "exact":
         raise ValueError(f"checkpoint needs solver='exact', whose warm plans it keeps, got solver={model.solver!r}")
 

@@ -14,23 +14,28 @@ from .mahalanobis import row_blocks
 # %% ../nbs/05_units.ipynb #2ab46303
 def feature_moments(
     points,  # (N, d) ndarray or CSR
-):  # mean, variance, eighth central moment, each (d,) float64
+):  # mean, variance, root of the eighth central moment, each (d,) float64
     "Moments of each feature in two passes over blocks of rows; CSR is not centred."
     N, d = points.shape
-    mean, second, eighth = np.zeros((3, d))
-    for block in row_blocks(points):
-        mean += np.asarray(points[block].sum(axis=0, dtype=np.float64)).ravel() / N
-    for block in row_blocks(points):
-        x = points[block]
+    mean, second, eighth, largest = np.zeros((4, d))
+    for x in (points[block] for block in row_blocks(points)):
+        # scipy would add up float32 in float32, however it is asked
+        total = np.bincount(x.indices, x.data, d) if sparse.issparse(x) else x.sum(axis=0, dtype=np.float64)
+        mean += total / N
+        top = abs(x).max(axis=0)
+        largest = np.maximum(largest, top.toarray().ravel() if sparse.issparse(top) else top)
+    unit = np.where(largest > 0, largest, 1)  # an eighth power of 1e40 would overflow
+    for x in (points[block] for block in row_blocks(points)):
         if sparse.issparse(x):
-            square, zeros = (x.data - mean[x.indices]) ** 2, x.shape[0] - np.bincount(x.indices, minlength=d)
-            second += np.bincount(x.indices, square, d) + zeros * mean**2
-            eighth += np.bincount(x.indices, (square**2) ** 2, d) + zeros * mean**8
+            square = ((x.data - mean[x.indices]) / unit[x.indices]) ** 2
+            zeros, zero = x.shape[0] - np.bincount(x.indices, minlength=d), (mean / unit) ** 2
+            second += np.bincount(x.indices, square, d) + zeros * zero
+            eighth += np.bincount(x.indices, (square**2) ** 2, d) + zeros * zero**4
         else:
-            square = (x - mean) ** 2
+            square = ((x - mean) / unit) ** 2
             second += square.sum(axis=0)
             eighth += ((square**2) ** 2).sum(axis=0)
-    return mean, second / N, eighth / N
+    return mean, second / N * unit**2, (eighth / N) ** (1 / 8) * unit
 
 # %% ../nbs/05_units.ipynb #39488f41
 def feature_scale(
@@ -39,7 +44,7 @@ def feature_scale(
     "s_j of (a): root of the eighth moment, which far points decide; for normal features the standard deviation."
     mean, variance, eighth = feature_moments(points)
     varies = variance > 1e-13 * (variance + mean**2)
-    return (np.where(varies, eighth, 0) / 105) ** (1 / 8)
+    return np.where(varies, eighth, 0) / 105 ** (1 / 8)
 
 # %% ../nbs/05_units.ipynb #2c015596
 def per_scale(

@@ -160,3 +160,18 @@ def test_columns_of_data_frames_name_the_features():
     assert list(Distributions.from_list([one, 2 * one], [0, 1], feature_names=["a", "b"]).feature_names) == ["a", "b"]
     with pytest.raises(ValueError, match="same columns in the same order"):
         Distributions.from_list([one, one[["y", "x"]]], [0, 1])
+
+
+def test_sparse_entries_given_twice_are_their_sum():
+    table = sparse.csr_array(np.random.default_rng(0).poisson(1.0, (20, 5)).astype(np.float32))
+    halves = (np.repeat(table.data / 2, 2), np.repeat(table.indices, 2), table.indptr * 2)
+    twice = sparse.csr_array(halves, shape=table.shape)
+    D = Distributions(twice, np.arange(20) // 5, [0, 1, 0, 1])
+    assert D.points.nnz == table.nnz and abs(D.points - table).max() == 0
+    assert twice.nnz == 2 * table.nnz  # the caller's table stays as it is
+
+
+def test_a_mask_is_not_lost():
+    masked = np.ma.masked_greater(np.arange(20.0).reshape(10, 2), 15)
+    with pytest.raises(TypeError, match="masked"):
+        Distributions(masked, np.arange(10) // 5, [0, 1])

@@ -93,6 +93,26 @@ def test_units_do_not_matter(data):
     assert np.abs(A / A.max() - B / B.max()).max() < 1e-2
 
 
+def test_units_do_not_matter_where_many_plans_are_nearly_optimal():
+    data = make_distributions(200, n_points=20, seed=9)
+    factor = 10 ** np.random.default_rng(9).uniform(-3, 3, data.d)  # rounding differs, nothing else does
+    other = Distributions(data.points * factor, data.sample, data.labels)
+    D, E = (GGML(random_state=0).fit(x).pairwise(x) for x in (data, other))
+    assert np.abs(D / D.mean() - E / E.mean()).max() < 1e-4
+
+
+def test_a_constant_sparse_feature_has_no_weight():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(3000, 5)).astype(np.float32)
+    sample = np.repeat(np.arange(30), 100)
+    points[:, 0] += sample % 2
+    points[:, 4] = 7.1  # its sum in single precision is not 3000 times as much
+    model = GGML(rank=2, random_state=0, max_epochs=3)
+    for table in (points, sparse.csr_array(points)):
+        model.fit(Distributions(table, sample, np.arange(30) % 2))
+        assert model.scale_[4] == 0 and not model.components_[:, 4].any()
+
+
 def test_save_and_load(fitted, data, tmp_path):
     path = tmp_path / "metric"
     fitted.save(path)
@@ -113,7 +133,11 @@ def test_save_and_load(fitted, data, tmp_path):
         (dict(reg_norm="l3"), "reg_norm must be one of"),
         (dict(init="pca"), "init must be"),
         (dict(init=np.ones((2, 3))), "init has 3 columns"),
+        (dict(init=np.ones((2, 5)), metric="diagonal"), "init must be left out"),
         (dict(units="metres"), "units must be one of"),
+        (dict(checkpoint=""), "checkpoint must be the path of a file"),
+        (dict(metric=torch.nn.Linear(3, 2)), "metric cannot embed points of 5 features"),
+        (dict(metric=torch.nn.LSTM(5, 2)), r"metric must map \(N, d\) to \(N, k\)"),
     ],
 )
 def test_errors_name_the_parameter(change, message, data):
