@@ -77,8 +77,12 @@ def out_of_site(folder, match):
 
 
 def pages():
-    "The site's notebooks, in reading order, by section."
-    return {title: sorted(NBS.glob(pattern)) for title, pattern in LESSONS}
+    "The site's notebooks by section, in the order of the table in index.ipynb, which must list them all."
+    rows = re.findall(
+        r"\"\| (?:\d\d )?\| \[[^]]+\]\(([\w/]+\.ipynb)\) \|", (NBS / "index.ipynb").read_text(encoding="utf-8")
+    )
+    place = {NBS / name: i for i, name in enumerate(rows)}
+    return {title: sorted(NBS.glob(pattern), key=place.__getitem__) for title, pattern in LESSONS}
 
 
 def write_sources(folder):
