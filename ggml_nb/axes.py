@@ -33,7 +33,7 @@ def ridge_rule(
     B,  # (N, q) points in the basis
     distributions,  # Distributions of these points
 ) -> float:
-    "u times `chance_share`; u = exp(mean_j log(s_j + max(q/N, 1e-3) s)), s_j the eigenvalues of S_same, s their mean."
+    "u times `chance_share`; u = exp(mean_j log(theta_j + max(q/N, 1e-3) mean(theta))), theta: eigenvalues of S_same."
     q = len(same)
     mean = max(np.trace(same), 0) / q
     unknown = max(q / len(B), 1e-3) * mean  # so far are eigenvalues left open by N points

@@ -50,14 +50,7 @@ def read_distributions(
                 raise ValueError(message) from None
     how = {"n_cells": args.n_cells, "gene_filter": gene_filter, "seed": args.seed, "verbose": not args.quiet}
     donor = getattr(args, "group_key", None)
-    data = from_anndata(args.file, args.sample_key, label_key, group_key=donor, **source, **how)
-    if data.d < 100:
-        with opened(args.file) as cells:
-            d = len(expression(cells, **source)[1])
-        if data.d < d < 100:
-            message = f"{data.d} of {d} features have above-average variance and are used; --gene-filter none uses all"
-            warnings.warn(message, stacklevel=2)
-    return data
+    return from_anndata(args.file, args.sample_key, label_key, group_key=donor, **source, **how)
 
 # %% ../nbs/09_cli.ipynb #c78c35e4
 def make_model(

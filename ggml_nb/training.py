@@ -38,6 +38,7 @@ CHOICES = {
     "reg_norm": sorted(NORMS),
     "units": ["relative", "absolute"],
     "solver": ["exact", "sinkhorn", "dask"],
+    "device": ["auto", "cpu", "cuda"],
 }
 
 # %% ../nbs/05_training.ipynb #ea08cc0c

@@ -362,7 +362,7 @@ def test_a_warning_is_one_line_without_our_source(cells, tmp_path, call):
     error = call("fit", tmp_path / "few.h5ad", *KEYS, "--max-epochs", 1, "-o", tmp_path / "out", "-q").err
     lines = error.strip().splitlines()
     assert lines and all(line.startswith("ggml-nb: warning: ") and ".py" not in line for line in lines)
-    assert "of 60 features have above-average variance" in lines[0]
+    assert "of 60 features: None (--gene-filter none)" in lines[0]
 
 
 def interrupted(args, folder, ready):

@@ -198,6 +198,24 @@ def test_raw_counts_are_noticed(cells):
         from_anndata(adata, **KEYS)
 
 
+def test_a_panel_of_markers_that_is_cut_down_is_named(cells, recwarn):
+    panel = cells[:, :60].copy()
+    kept = from_anndata(panel, **KEYS)
+    assert f"gene_filter='variance' keeps {kept.d} of 60 features" in str(recwarn.pop(UserWarning).message)
+    assert from_anndata(panel, **KEYS, gene_filter=None).d == 60 and not recwarn.list
+
+
+@pytest.mark.parametrize(("name", "said"), [("NA", "classes 'NA' of"), ("Healthy ", "are they one class?")])
+def test_odd_names_of_classes_are_named_and_kept(cells, name, said, recwarn):
+    adata = cells.copy()
+    adata.obs["label"] = adata.obs["label"].astype(str)
+    adata.obs.loc[adata.obs["sample"] == adata.obs["sample"].iloc[0], "label"] = name
+    assert name in from_anndata(adata, **KEYS).class_names
+    assert said in str(recwarn.pop(UserWarning).message)
+    from_anndata(adata, "sample", "sample")  # as `ggml-nb distances`: no label, no warning
+    assert not recwarn.list
+
+
 def test_gene_filters(cells):
     everything = from_anndata(cells, **KEYS, gene_filter=None)
     variance = from_anndata(cells, **KEYS)

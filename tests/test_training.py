@@ -135,6 +135,7 @@ def test_save_and_load(fitted, data, tmp_path):
         (dict(init=np.ones((2, 3))), "init has 3 columns"),
         (dict(init=np.ones((2, 5)), metric="diagonal"), "init must be left out"),
         (dict(units="metres"), "units must be one of"),
+        (dict(device="tpu"), "device must be one of"),
         (dict(checkpoint=""), "checkpoint must be the path of a file"),
         (dict(metric=torch.nn.Linear(3, 2)), "metric cannot embed points of 5 features"),
         (dict(metric=torch.nn.LSTM(5, 2)), r"metric must map \(N, d\) to \(N, k\)"),
