@@ -188,6 +188,8 @@ def fit(
     distributions = check_distributions(X, y)
     check_parameters(self)
     check_classes(distributions.class_names[distributions.labels])
+    if not distributions.weights.all():  # points without mass, as padding has, are no part of scale and start
+        distributions = distributions.take(np.flatnonzero(distributions.weights))
     rng = first_rng(self)
     key, began = fingerprint(self, distributions, rng), rng.bit_generator.state
     self.scale_ = feature_scale(distributions.points)

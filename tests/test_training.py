@@ -362,3 +362,17 @@ def test_an_axis_of_chance_starts_at_a_tenth(monkeypatch):
     monkeypatch.setattr("ggml_nb.start.real_axes", lambda value, *rest: len(value))
     every = np.linalg.norm(spectral_start(data, n_jobs=1).axes, axis=1)
     assert np.isclose(every[0], size[0]) and every[1] > 0.3 * every[0]  # they would have been long
+
+
+def test_points_without_mass_have_no_say():
+    data = make_distributions(5, seed=0)
+    clouds = [data[i] for i in range(len(data))]
+    padded = [np.vstack([cloud, np.full((7, 5), 1e3)]) for cloud in clouds]
+    masses = np.concatenate([np.r_[np.ones(len(cloud)), np.zeros(7)] for cloud in clouds])
+    fits = [
+        GGML(max_epochs=2, random_state=0).fit(x)
+        for x in (data, Distributions.from_list(padded, data.labels, weights=masses))
+    ]
+    assert np.array_equal(fits[0].scale_, fits[1].scale_)
+    one, two = (fit.pairwise(data) for fit in fits)
+    assert np.allclose(one, two, atol=0.01 * one.max())
