@@ -13,7 +13,7 @@ demo: .venv/stamp-run  ## the main job on simulated data: accuracy, pictures and
 	$(BIN)/ggml-nb demo -o demo-report
 
 test: .venv/stamp-dev  ## every notebook and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 docs: .venv/stamp-docs  ## the site, from the notebooks' saved outputs, in _site/
 	$(BIN)/python docs/build.py

@@ -37,7 +37,7 @@ def test_every_lesson_is_there():
 def test_notebook_runs(path):
     small = {**os.environ, "GGML_NB_SMALL": "1"}  # the tables and figures of the paper on little data
     done = subprocess.run(
-        [sys.executable, "-c", RUN, path], cwd=ROOT, env=small, stderr=subprocess.PIPE, text=True, timeout=300
+        [sys.executable, "-c", RUN, path], cwd=ROOT, env=small, stderr=subprocess.PIPE, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
 
