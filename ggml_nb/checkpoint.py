@@ -28,6 +28,8 @@ def write_npz(
         name: np.array(x.tolist()) if x.dtype == object else x for name, x in arrays.items()
     }  # objects need pickle
     part, home = f"{os.fspath(path)}.part", os.path.dirname(os.path.abspath(path))
+    if not os.path.basename(path) or os.path.isdir(path):
+        raise ValueError(f"path must name a file, got {os.fspath(path)!r}")
     if not os.path.isdir(home):
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {home}")
     with open(part, "wb") as file:
@@ -46,8 +48,8 @@ def read_npz(
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not {what}: {error}") from None
+    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):  # NumPy advises to allow pickle
+        raise ValueError(f"{path} is not {what}") from None
     if name not in arrays:
         raise ValueError(f"{path} is not {what}: it has no {name!r}")
     return arrays
@@ -56,7 +58,7 @@ def read_npz(
 def plain(
     value,  # a parameter that JSON does not know
 ):
-    "Arrays as lists, a network as its layers, weights and what its `forward`s compute, anything else as text."
+    "Arrays as lists, a network as its layers, their settings, weights and `forward`s, anything else as text."
     if isinstance(value, torch.nn.Module):
         steps = [getattr(type(layer).forward, "__code__", None) for layer in value.modules()]
         steps = [
@@ -64,7 +66,9 @@ def plain(
             for c in steps
             if c
         ]
-        return [str(value), str(steps), *(tensor.tolist() for tensor in value.state_dict().values())]
+        own = [(k, v) for layer in value.modules() for k, v in vars(layer).items() if k[0] != "_" and k != "training"]
+        told = [(k, v if isinstance(v, (int, float, str)) else getattr(v, "__name__", "")) for k, v in own]
+        return [str(value), str(steps), told, *(tensor.tolist() for tensor in value.state_dict().values())]
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
 
 # %% ../nbs/05_checkpoint.ipynb #be274d2d

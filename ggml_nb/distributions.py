@@ -46,7 +46,7 @@ def as_points(
             points = points.copy()
             points.sum_duplicates()
         if points.dtype.kind not in "biuf":  # numbers stored as objects or text
-            points = points.astype(np.float64, casting="safe" if points.dtype.kind == "c" else "unsafe")
+            points = points.astype(np.float64, casting="safe" if points.dtype.kind in "cmM" else "unsafe")
         came = points
         with np.errstate(over="ignore"):  # an overflow becomes inf, which is reported below
             points = points.astype(dtype or np.result_type(points.dtype, np.float32), copy=False)
@@ -80,6 +80,9 @@ def as_weights(
     total = np.bincount(sample, weights, minlength=n)
     if (total <= 0).any():
         raise ValueError(f"weights of distribution {int(np.argmin(total))} sum to 0: give it mass or drop it")
+    if not np.isfinite(total).all():
+        raise ValueError("weights are so large that their sum overflows: divide them by their maximum")
+    total[np.abs(total - 1) < 1e-12] = 1  # normalised before: again it would differ in the last digit
     return weights / total[sample]
 
 # %% ../nbs/00_distributions.ipynb #0bacd669
@@ -98,6 +101,8 @@ def as_codes(
         some = values[values % 1 != 0][0]
         raise ValueError(f"{name} must be classes, got the number {some}: cut them into classes, as pandas.cut does")
     if names is None:
+        if len({isinstance(value, str) for value in values.tolist()}) > 1:
+            raise TypeError(f"{name} mixes text and numbers: make all of them text, as .astype(str) does")
         names, values = np.unique(values, return_inverse=True)
     names = np.asarray(names)
     if not np.issubdtype(values.dtype, np.integer) or (
@@ -145,7 +150,7 @@ def stack_clouds(
     columns = [list(cloud.columns) for cloud in clouds if hasattr(cloud, "columns")]
     if any(names != columns[0] for names in columns):
         raise ValueError("clouds must have the same columns in the same order: clouds[i][COLUMNS] puts them so")
-    clouds = [as_points(cloud, f"clouds[{i}]") for i, cloud in enumerate(clouds)]
+    clouds = [as_points(cloud, f"clouds[{i}]", dtype=None) for i, cloud in enumerate(clouds)]  # cast when all are seen
     widths = {cloud.shape[1] for cloud in clouds}
     if len(widths) > 1:
         raise ValueError(f"clouds must share their number of features, got {sorted(widths)}")

@@ -46,8 +46,10 @@ def opened(
         raise FileNotFoundError(f"{path} does not exist")
     try:
         if path.is_dir():
-            import zarr  # optional, comes with the extra scrna
-
+            try:
+                import zarr  # optional, comes with the extra scrna
+            except ImportError:
+                raise ImportError(f"{path} is a folder: a .zarr needs pip install 'ggml_nb[scrna]'") from None
             store = zarr.open_group(str(path), mode="r")
         else:
             store = h5py.File(path)

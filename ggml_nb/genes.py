@@ -16,13 +16,12 @@ import pandas as pd
 from scipy.stats import f_oneway, false_discovery_control
 from sklearn.base import clone
 from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .distributions import check_clouds
 from .mahalanobis import as_matrix
 from .scrna import fitted_distributions, sample_means
-from .training import GGML
+from .training import GGML, check_linear
 
 # %% ../nbs/07b_genes.ipynb #de0f0f1d
 def learned_axes(
@@ -37,7 +36,7 @@ def learned_axes(
         stored = source.uns["ggml"]
         W, feature_names, scale = stored["components"], stored["feature_names"], stored["scale"]
     elif isinstance(source, GGML):
-        check_is_fitted(source)
+        check_linear(source)
         W, feature_names, scale = source.components_, source.feature_names_in_, source.scale_
     else:
         W = as_matrix(source)

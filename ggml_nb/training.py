@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'LEARNED', 'PAPER', 'check_parameters', 'check_distributions', 'params_json', 'GGML', 'torch_threads',
-           'all_points', 'columns_for', 'project_named', 'named_points', 'check_linear']
+           'all_points', 'names_of', 'columns_for', 'project_named', 'named_points', 'check_linear']
 
 # %% ../nbs/05_training.ipynb #6cb8b9bb
 import json
@@ -14,7 +14,6 @@ from contextlib import contextmanager
 
 import anndata
 import numpy as np
-import pandas as pd
 import torch
 from scipy import sparse
 from scipy.spatial.distance import squareform
@@ -54,6 +53,8 @@ def check_parameters(
         value, above = getattr(model, name), name in ("lr", "tol")
         if not isinstance(value, numbers.Real) or not 0 <= value < np.inf or (above and value == 0):
             raise ValueError(f"{name} must be a finite number {'above' if above else 'of at least'} 0, got {value!r}")
+    if model.tol >= 1:
+        raise ValueError(f"tol is a relative gap and must be below 1, got {model.tol!r}")
     for name, allowed in CHOICES.items():
         if getattr(model, name) not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, got {getattr(model, name)!r}")
@@ -220,6 +221,15 @@ def all_points(
     clouds = isinstance(X, (list, tuple)) and len(X) and (sparse.issparse(X[0]) or np.ndim(X[0]) == 2)
     return stack_clouds(X)[0] if clouds else as_points(X)
 
+
+def names_of(
+    X,  # what `transform` accepts
+):  # (d,) names of its features, or None
+    "A Distributions and DataFrames name their features; arrays do not."
+    if isinstance(X, Distributions):
+        return X.feature_names
+    return getattr(X[0] if isinstance(X, (list, tuple)) and len(X) else X, "columns", None)
+
 # %% ../nbs/05_training.ipynb #c2e8ffa7
 def columns_for(
     model,  # GGML, fitted
@@ -277,9 +287,9 @@ def transform(
         return project_named(self, X, asked)
     if asked:
         raise TypeError(f"transform takes {', '.join(asked)} with an AnnData only, got {type(X).__name__}")
-    points, here = all_points(X), slice(None)
-    if isinstance(X, (Distributions, pd.DataFrame)):
-        points, here = named_points(self, points, X.columns if isinstance(X, pd.DataFrame) else X.feature_names)
+    points, here, names = all_points(X), slice(None), names_of(X)
+    if names is not None:
+        points, here = named_points(self, points, names)
     if isinstance(here, slice) and points.shape[1] != self.n_features_in_:
         raise ValueError(f"X has {points.shape[1]} features, but GGML was fitted with {self.n_features_in_}")
     if hasattr(self, "components_"):
@@ -294,8 +304,8 @@ def pairwise(
 ) -> np.ndarray:  # (n, n)
     "Exact OT distances between distributions under the learned ground metric."
     check_is_fitted(self, "n_iter_")
-    named = isinstance(X, Distributions)
-    X = X if named else check_distributions(X, np.zeros(len(X), dtype=int))
+    named = names_of(X) is not None
+    X = X if isinstance(X, Distributions) else check_distributions(X, np.zeros(len(X), dtype=int))
     cost = PairwiseTransport(X, tol=1e-9, n_jobs=self.n_jobs).solve_embedded(
         self.transform(X if named else X.points), verbose=self.verbose
     )

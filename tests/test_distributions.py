@@ -175,3 +175,26 @@ def test_a_mask_is_not_lost():
     masked = np.ma.masked_greater(np.arange(20.0).reshape(10, 2), 15)
     with pytest.raises(TypeError, match="masked"):
         Distributions(masked, np.arange(10) // 5, [0, 1])
+
+
+def test_weights_that_sum_to_one_are_left_alone():
+    rng = np.random.default_rng(0)
+    data = Distributions.from_list([rng.normal(size=(n, 2)) for n in (25, 30, 49, 7)], list("abab"))
+    assert np.array_equal(data.subset(np.arange(4)).weights, data.weights)
+    assert np.array_equal(Distributions(data.points, data.sample, data.labels, data.weights).weights, data.weights)
+    with pytest.raises(ValueError, match="weights are so large"):
+        Distributions(data.points, data.sample, data.labels, np.full(111, 1e308))
+
+
+def test_small_clouds_that_float32_cannot_hold_are_named_once():
+    clouds = [np.random.default_rng(i).normal(size=(5, 2)) + 1e7 for i in range(6)]
+    with pytest.warns(UserWarning, match="subtract their mean") as caught:
+        Distributions.from_list(clouds, list("ababab"))
+    assert len(caught) == 1
+
+
+def test_times_and_mixed_labels_are_refused():
+    with pytest.raises(TypeError, match="points must be numeric|numeric"):
+        Distributions(np.zeros((4, 1), "datetime64[s]"), [0, 0, 1, 1], ["a", "b"])
+    with pytest.raises(TypeError, match="labels mixes text and numbers"):
+        Distributions.from_list([np.zeros((2, 1))] * 2, np.array([1, "b"], dtype=object))

@@ -182,6 +182,34 @@ def test_what_a_network_computes_is_a_parameter(tmp_path):
         fit(metric=make_other(), **settings)
 
 
+@pytest.mark.parametrize("setting", [5.0, torch.relu])
+def test_what_a_network_was_told_is_a_parameter(tmp_path, setting):
+    class Net(torch.nn.Linear):
+        def __init__(self, told):
+            torch.manual_seed(0)
+            super().__init__(20, 2)
+            self.told = told
+
+        def forward(self, x):
+            x = super().forward(x)
+            return self.told(x) if callable(self.told) else self.told * x
+
+    settings = dict(max_epochs=1, reg=0, checkpoint=tmp_path / "fit.npz")
+    for told in (torch.tanh, torch.tanh):  # the same network again goes on
+        fit(metric=Net(told), **settings)
+    with pytest.raises(ValueError, match="belongs to other data or parameters"):
+        fit(metric=Net(setting), **settings)
+
+
+def test_a_metric_is_saved_to_a_file_or_not_at_all(tmp_path):
+    model = fit(max_epochs=1)
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", f"{tmp_path}/", ""):
+        with pytest.raises(ValueError, match="path must name a file"):
+            model.save(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04 half of a file"])
 def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, content):
     path = tmp_path / "notes.csv"

@@ -1,6 +1,7 @@
 """GGML behaves as scikit-learn's estimators do, and finds the signal."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
@@ -9,7 +10,7 @@ from scipy.stats import gmean
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from ggml_nb import GGML, Distributions, from_anndata, knn_score, make_distributions, make_scrna
+from ggml_nb import GGML, Distributions, from_anndata, knn_score, make_distributions, make_scrna, rank_genes
 from ggml_nb.axes import chance_share, real_axes, ridge_rule, shuffle_labels
 from ggml_nb.displacements import partner_pairs
 from ggml_nb.pairs import PairwiseTransport
@@ -376,3 +377,23 @@ def test_points_without_mass_have_no_say():
     assert np.array_equal(fits[0].scale_, fits[1].scale_)
     one, two = (fit.pairwise(data) for fit in fits)
     assert np.allclose(one, two, atol=0.01 * one.max())
+
+
+def test_lists_of_data_frames_are_matched_by_name():
+    data = make_distributions(3, seed=0)
+    frames = [pd.DataFrame(data[i], columns=list("abc")) for i in range(len(data))]
+    turned, labels = [frame[["c", "a", "b"]] for frame in frames], data.labels
+    model = GGML(max_epochs=1, random_state=0).fit(frames, labels)
+    assert np.allclose(model.transform(turned), model.transform(frames))
+    assert np.allclose(model.pairwise(turned), model.pairwise(frames))
+
+
+def test_a_gap_of_one_is_refused():
+    with pytest.raises(ValueError, match="tol is a relative gap"):
+        GGML(tol=1.0).fit(make_distributions(2, seed=0))
+
+
+def test_a_network_has_no_ranking():
+    model = GGML(metric=torch.nn.Linear(2, 1), max_epochs=1, random_state=0).fit(make_distributions(2, seed=0))
+    with pytest.raises(ValueError, match="metric is a network"):
+        rank_genes(model)
