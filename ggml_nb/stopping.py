@@ -147,11 +147,8 @@ def train(
     best = [tensor.detach().clone() for tensor in mapping.tensors()]
     progress = {"history": [], "least": least, "since": 0, "converged": False, "began": began}
     state = progress, best, mapping, optimizer, transport, rng
-    load_checkpoint(model.checkpoint, key, *state)
+    load_checkpoint(model.checkpoint, *state)
     history = progress["history"]
-    if len(history) > model.max_epochs:
-        what = f"checkpoint {model.checkpoint} holds {len(history)} epochs, more than max_epochs={model.max_epochs}"
-        raise ValueError(f"{what}: delete it or name another file")
     with tqdm(total=model.max_epochs, initial=len(history), desc="GGML", disable=not model.verbose) as bar:
         while len(history) < model.max_epochs and not progress["converged"]:
             start = time.perf_counter()

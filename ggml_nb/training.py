@@ -20,7 +20,7 @@ from scipy.spatial.distance import squareform
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .checkpoint import fingerprint, first_rng, plain, read_npz, write_npz
+from .checkpoint import check_checkpoint, fingerprint, first_rng, plain, read_npz, write_npz
 from .distributions import Distributions, as_points, patch, stack_clouds
 from .files import expression, opened, read_rows, warn_if_counts
 from .ground_metrics import NetworkMap
@@ -193,6 +193,7 @@ def fit(
         distributions = distributions.take(np.flatnonzero(distributions.weights))
     rng = first_rng(self)
     key, began = fingerprint(self, distributions, rng), rng.bit_generator.state
+    check_checkpoint(self, key)
     self.scale_ = feature_scale(distributions.points)
     points, A, frame = training_coordinates(self, distributions, rng)
     mapping = make_map(self, points, A)

@@ -375,8 +375,7 @@ def test_points_without_mass_have_no_say():
         for x in (data, Distributions.from_list(padded, data.labels, weights=masses))
     ]
     assert np.array_equal(fits[0].scale_, fits[1].scale_)
-    one, two = (fit.pairwise(data) for fit in fits)
-    assert np.allclose(one, two, atol=0.01 * one.max())
+    assert np.array_equal(fits[0].components_, fits[1].components_)
 
 
 def test_lists_of_data_frames_are_matched_by_name():
