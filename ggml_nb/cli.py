@@ -317,7 +317,7 @@ def main(
             args.run(args)
         except SystemExit as stop:  # of argparse: help, version, bad arguments
             return stop.code
-        except (ValueError, KeyError, TypeError, ArithmeticError, MemoryError, OSError) as error:
+        except (ValueError, KeyError, TypeError, ArithmeticError, MemoryError, OSError, ImportError) as error:
             say("error", explain(error))
             return 2
         except KeyboardInterrupt as stop:

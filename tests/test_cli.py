@@ -483,3 +483,9 @@ def test_a_folder_without_a_finished_file_goes(tmp_path):
         (keep / "fit-0.npz.part").touch()
         raise KeyboardInterrupt
     assert not stop.value.args and not list(tmp_path.iterdir())
+
+
+def test_a_missing_extra_is_one_line(call, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)  # as where it is not installed
+    error = call("distances", tmp_path, "--sample-key", "sample", "-o", tmp_path / "d.csv", status=2).err
+    assert "pip install 'ggml_nb[scrna]'" in error and len(error.strip().splitlines()) == 1
