@@ -48,8 +48,9 @@ def cell_relevance(
     right, count = np.zeros(len(label)), np.zeros(len(label))
     for _ in range(n_splits):
         inside = np.isin(D.sample, donor_half(D, rng))
+        voters = inside & (D.weights > 0)  # padding is no cell
         Z = trial.fit(D.subset(np.unique(D.sample[inside]))).transform(D.points)
-        vote = KNeighborsClassifier(min(k, inside.sum())).fit(Z[inside], label[inside])
+        vote = KNeighborsClassifier(min(k, voters.sum())).fit(Z[voters], label[voters])
         share = vote.predict_proba(Z[~inside])
         right[~inside] += (share * (vote.classes_ == label[~inside, None])).sum(axis=1)
         count[~inside] += 1

@@ -177,6 +177,17 @@ def test_relevance_goes_back_to_its_cells(cohort):
     assert (known.obs.loc[part.point_names, "sample"].astype(str) == part.sample_names[part.sample]).all()
 
 
+def test_padding_does_not_vote_on_relevance():
+    data = make_distributions(2, 4, n_points=5, seed=0)
+    count, n = len(data.sample), len(data)
+    points = np.vstack([data.points, np.repeat(data.points[:n], 40, axis=0)])
+    sample = np.concatenate([data.sample, np.repeat(np.arange(n), 40)])
+    padded = Distributions(points, sample, data.labels, np.arange(len(sample)) < count)
+    model = GGML(max_epochs=1, random_state=0)
+    A, B = (cell_relevance(x, model, n_splits=2, k=10).accuracy[:count] for x in (data, padded))
+    assert np.allclose(A, B, equal_nan=True)
+
+
 def test_what_cannot_work_is_said_before_a_fit(cohort, tmp_path):
     known, arrived, model = cohort
     with pytest.raises(TypeError, match="label_key cannot be given: labels are predicted"):
