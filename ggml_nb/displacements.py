@@ -35,7 +35,7 @@ def scatter(
     transport,  # solved PairwiseTransport
     weights,  # (n_pairs,)
 ):  # (q, q)
-    "sum_p w_p sum_rc pi_rc (b_r - b_c)(b_r - b_c)': the second moment of the plans' displacements."
+    "sum_p w_p sum_rs pi_rs (b_r - b_s)(b_r - b_s)': the second moment of the plans' displacements."
     A = transport.coupling(weights)
     degree = np.asarray(A.sum(axis=1)).ravel()
     return B.T @ (degree[:, None] * B - A @ B)

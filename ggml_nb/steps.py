@@ -166,7 +166,7 @@ def undecided(
     transport,  # PairwiseTransport over all pairs
     margin,  # alpha
 ) -> np.ndarray:  # (T,) bool
-    "Triplets that old plans and potentials do not prove inactive: upper(W_ij) - lower(W_jk) + alpha > 0."
+    "Triplets that old plans and potentials do not prove inactive: upper(W(X_i, X_j)) - lower(W(X_j, X_k)) + alpha > 0."
     pairs, index = unique_pairs(triplets)
     lower, upper = transport.bounds_embedded(Z, pair_index(pairs, len(transport.distributions)))
     return upper[index[:, 0]] - lower[index[:, 1]] + margin > 0

@@ -1,4 +1,4 @@
-"""Every notebook is one test: nbdev runs its cells from top to bottom, in a fresh process."""
+"""Every notebook is one test: nbdev runs its cells and the solutions of its exercises, from top to bottom, in a fresh process."""
 
 import json
 import os
@@ -16,10 +16,24 @@ LESSONS = (
     "05_training 06_synthetic 07_scrna 08_evaluation 08a_comparison 09_cli"
 ).split()
 RUN = """
-import sys
+import re, sys
 from pathlib import Path
+from execnb.nbio import mk_cell
+from nbdev import process
 from nbdev.config import get_config
 from nbdev.test import test_nb
+
+plain = process.read_nb
+
+def with_solutions(path):
+    notebook, cells = plain(path), []
+    for cell in notebook.cells:
+        hidden = cell.source.partition("<details>")[2] if cell.cell_type == "markdown" else ""
+        cells += [cell, *map(mk_cell, re.findall("```python\\n(.*?)```", hidden, re.S))]
+    notebook.cells = cells
+    return notebook
+
+process.read_nb = with_solutions
 passed, _ = test_nb(Path(sys.argv[1]), skip_flags=get_config().tst_flags.split(), basepath=get_config().config_path)
 sys.exit(not passed)
 """
