@@ -1,4 +1,4 @@
-"""Every notebook is one test: nbdev runs its cells and the solutions of its exercises, from top to bottom, in a fresh process."""
+"""Every notebook is one test: nbdev runs its cells, and the solutions of its exercises, in a fresh process."""
 
 import json
 import os
