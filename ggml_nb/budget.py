@@ -133,14 +133,9 @@ def ask(
     began, before, results = time.monotonic(), resident(self.process.pid), []
     self._send(job)
     while True:
-        try:
+        reply = {}
+        with suppress(queue.Empty):
             reply = self.answers.get(timeout=0.05)
-        except queue.Empty:
-            over = time.monotonic() - began > seconds
-            if not over and resident(self.process.pid) - before <= gib * 2**30:
-                continue
-            self.close()
-            return {"results": results, "status": "OOT" if over else "OOM"}
         if reply is None:  # it died
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(5)
@@ -148,9 +143,14 @@ def ask(
             code = self.process.returncode  # -9: the system killed it, most likely for memory
             end = {"status": "OOM"} if code == -9 else {"error": f"a child process died with status {code}"}
             return {"results": results, **end}
-        if "result" not in reply:
+        if "result" in reply:
+            results.append(reply["result"])
+        elif reply:  # the job ended, well or with an error
             return {"results": results, **reply}
-        results.append(reply["result"])
+        over = time.monotonic() - began > seconds  # also of a job that never stops talking
+        if over or resident(self.process.pid) - before > gib * 2**30:
+            self.close()
+            return {"results": results, "status": "OOT" if over else "OOM"}
 
 # %% ../nbs/08a_budget.ipynb #e7f77ee4
 IDLE = defaultdict(list)  # children without a job, by the key of their function

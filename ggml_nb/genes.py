@@ -13,6 +13,7 @@ import numbers
 import anndata
 import numpy as np
 import pandas as pd
+from scipy.stats import f as f_distribution
 from scipy.stats import f_oneway, false_discovery_control
 from sklearn.base import clone
 from sklearn.utils import check_scalar
@@ -61,14 +62,22 @@ def pseudobulk_test(
     labels,  # (n,) classes
     groups=None,  # (n,) donors
 ):  # DataFrame, a row a gene: higher_in, difference, p_value, fdr
-    "One-way ANOVA (for two classes: the t-test) of donors' mean expression; the class with the highest mean."
+    "ANOVA of donors' means (for two classes the t-test), in blocks (paired) where each has all classes."
     labels, donors = np.asarray(labels).astype(str), np.arange(len(labels)) if groups is None else groups
     table = pd.DataFrame(np.asarray(means, dtype=np.float64)).groupby([labels, np.asarray(donors)]).mean()
     parts = [part.to_numpy() for _, part in table.groupby(level=0)]
     center, d = np.stack([part.mean(axis=0) for part in parts]), np.shape(means)[1]
     p_value = np.ones(d)
     varies = np.ptp(table.to_numpy(), axis=0) > 0
-    if sum(map(len, parts)) > len(parts) > 1:  # else nothing varies within a class
+    blocked = len(table) == len(parts) * table.index.unique(1).size  # each donor has all classes
+    if blocked and len(table) > len(parts) > 1:
+        Y = np.stack(parts)[:, :, varies]
+        noise = Y - Y.mean(axis=0) - Y.mean(axis=1, keepdims=True) + Y.mean(axis=(0, 1))
+        classes, free = len(Y) - 1, (len(Y) - 1) * (Y.shape[1] - 1)
+        within = np.maximum((noise**2).sum(axis=(0, 1)) / free, 1e-300)
+        between = Y.shape[1] * Y.mean(axis=1).var(axis=0, ddof=1)
+        p_value[varies] = f_distribution.sf(between / within, classes, free)
+    elif sum(map(len, parts)) > len(parts) > 1:  # else nothing varies within a class
         p_value[varies] = f_oneway(*(part[:, varies] for part in parts)).pvalue
     high, names = center.argmax(axis=0), np.unique(labels)
     rest = (center.sum(axis=0) - center.max(axis=0)) / max(len(parts) - 1, 1)

@@ -35,7 +35,7 @@ def make_scrna(
     n_genes=2000,
     n_types=6,  # cell types; the disease changes the first one
     n_differential=60,  # genes that the disease changes
-    effect=2.0,  # log fold change of a differential gene, either sign
+    effect=2.0,  # change of a differential gene's log mean (natural logarithm), either sign
     patient_noise=0.12,  # standard deviation of a gene's log mean between patients
     seed=0,
 ):  # AnnData: X CSR log-normalised; obs sample, label, cell_type; var differential

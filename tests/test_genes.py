@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import f as f_distribution
 from scipy.stats import f_oneway, ttest_ind
 
 from ggml_nb import (
@@ -61,6 +62,21 @@ def test_samples_of_one_donor_count_once():
     assert np.allclose(twice.p_value, want)
     constant = pseudobulk_test(np.ones((12, 1)), labels)
     assert constant.p_value[0] == 1 and constant.fdr[0] == 1
+
+
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_donors_with_all_classes_are_blocks(names):
+    rng, donors = np.random.default_rng(0), 7
+    means = (5 * rng.normal(size=(donors, 1, 4)) + rng.normal(size=(donors, len(names), 4))).reshape(-1, 4)
+    labels, groups = np.tile(list(names), donors), np.repeat(np.arange(donors), len(names))
+    donor, label = np.eye(donors)[groups], (labels[:, None] == list(names)).astype(float)
+    rest = []  # residual sums of squares of least squares without and with the class
+    for design in (donor, np.hstack([donor, label])):
+        rest.append(((means - design @ np.linalg.lstsq(design, means, rcond=None)[0]) ** 2).sum(axis=0))
+    classes, free = len(names) - 1, (len(names) - 1) * (donors - 1)
+    want = f_distribution.sf((rest[0] - rest[1]) / classes / (rest[1] / free), classes, free)
+    table = pseudobulk_test(means, labels, groups)
+    assert np.allclose(table.p_value, want) and (table.p_value < pseudobulk_test(means, labels).p_value).sum() >= 3
 
 
 def test_halves_keep_donors_whole_and_classes_present():
