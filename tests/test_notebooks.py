@@ -28,7 +28,7 @@ plain = process.read_nb
 def with_solutions(path):
     notebook, cells = plain(path), []
     for cell in notebook.cells:
-        hidden = cell.source.partition("<details>")[2] if cell.cell_type == "markdown" else ""
+        hidden = cell.source.partition("<summary>Solution</summary>")[2] if cell.cell_type == "markdown" else ""
         cells += [cell, *map(mk_cell, re.findall("```python\\n(.*?)```", hidden, re.S))]
     notebook.cells = cells
     return notebook
