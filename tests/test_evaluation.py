@@ -21,7 +21,7 @@ from ggml_nb import (
     plot_clustermap,
     split_distributions,
 )
-from ggml_nb.chance import check_shuffles, shuffle_labels
+from ggml_nb.chance import other_labellings, partition, shuffle_labels
 from ggml_nb.tuning import make_trials
 
 
@@ -123,11 +123,21 @@ def test_permutation_test_sees_past_one_donor_of_two_classes():
 
 def test_labels_that_cannot_move_are_refused_before_any_work():
     one_class = clouds(np.zeros(6, int))
-    with pytest.raises(ValueError, match="labels: all 20 shuffles .* more donors"):
+    with pytest.raises(ValueError, match="labels: no shuffle .* more donors"):
         permutation_test(one_class, model="never fitted")
-    check_shuffles([0, 1], [[0, 1], [1, 0]])
-    with pytest.warns(UserWarning, match="20 shuffles gave only 2 labellings"):
-        check_shuffles([0, 1], [[0, 1], [1, 0]] * 10)
+
+
+def test_few_labellings_are_all_tried_once_and_the_truth_never():
+    "Five paired donors: 2^5 labellings, half of them mirrors of the others, one half the truth."
+    paired = clouds(np.tile([0, 1], 5), np.repeat(np.arange(5), 2))
+    with pytest.warns(UserWarning, match="only 15 ways .* at least 0.062"):
+        others = [partition(x.labels) for x in other_labellings(paired, 20)]
+    assert len(set(others)) == 15 and partition(paired.labels) not in others
+    separate = clouds([0, 0, 1, 1])
+    with pytest.warns(UserWarning, match="only 2 ways"):
+        result = permutation_test(separate, Means(), n_permutations=19, n_splits=1)
+    assert result["p_value"] >= 1 / 3 and len(result["chance"]) == 2
+    assert len(other_labellings(clouds(np.arange(40) % 2), 20)) == 20
 
 
 LINE = np.abs(np.subtract.outer([0.0, 1, 10, 11], [0.0, 1, 10, 11]))
