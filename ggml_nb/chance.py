@@ -15,8 +15,7 @@ from scipy.stats import t as student
 from sklearn.utils import check_scalar
 
 from .axes import shuffle_labels
-from .distributions import check_clouds
-from .evaluation import cross_validate
+from .evaluation import check_splits, cross_validate
 
 # %% ../nbs/08a_chance.ipynb #a20fb6c8
 def partition(
@@ -40,6 +39,8 @@ def other_labellings(
             seen.add(key)
             others.append(shuffled)
             idle = 0
+    if len(np.unique(distributions.labels)) < 2:
+        raise ValueError("labels: need at least two classes, got one")
     need = "need more donors of each class"
     if not others:
         raise ValueError(f"labels: no shuffle within groups parts the samples differently; {need}")
@@ -57,7 +58,7 @@ def permutation_test(
     **kwargs,  # for `cross_validate`
 ):  # dict: accuracy, chance (n_permutations,), p_value
     "Is the held-out accuracy better than on shuffled labels? p = (1 + #{chance >= accuracy}) / (1 + len(chance))."
-    check_clouds(distributions)
+    check_splits(distributions, kwargs.get("n_splits", 10), kwargs.get("test_size", 0.5), seed)
     check_scalar(n_permutations, "n_permutations", numbers.Integral, min_val=1)
     shuffles = other_labellings(distributions, n_permutations, seed)
     score = cross_validate(distributions, model, seed=seed, **kwargs).accuracy.mean()

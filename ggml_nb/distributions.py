@@ -94,14 +94,15 @@ def as_codes(
     "Integer codes and names of labels; NaN and None are refused."
     if np.ndim(values) != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {np.shape(values)}")
-    if pd.isna(np.asarray(values, dtype=object)).any():
+    objects = np.asarray(values, dtype=object)  # text beside numbers would all become text
+    if pd.isna(objects).any():
         raise ValueError(f"{name} has missing values: drop those samples or give them a class")
     values = np.asarray(values)
     if values.dtype.kind == "f" and (values % 1).any():
         some = values[values % 1 != 0][0]
         raise ValueError(f"{name} must be classes, got the number {some}: cut them into classes, as pandas.cut does")
     if names is None:
-        if len({isinstance(value, str) for value in values.tolist()}) > 1:
+        if len({isinstance(value, str) for value in objects}) > 1:
             raise TypeError(f"{name} mixes text and numbers: make all of them text, as .astype(str) does")
         names, values = np.unique(values, return_inverse=True)
     names = np.asarray(names)

@@ -58,7 +58,7 @@ def check_parameters(
     for name, allowed in CHOICES.items():
         if getattr(model, name) not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, got {getattr(model, name)!r}")
-    if isinstance(model.init, str) and model.init not in ("spectral", "random"):
+    if model.init not in ("spectral", "random") if isinstance(model.init, str) else np.ndim(model.init) != 2:
         raise ValueError(f"init must be 'spectral', 'random' or a (k, d) array, got {model.init!r}")
     if not isinstance(model.init, str) and model.metric is not None:
         raise ValueError("init must be left out with another metric than None: an array starts a matrix only")

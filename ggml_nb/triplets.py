@@ -19,7 +19,8 @@ def check_classes(
         raise ValueError(f"labels must hold at least two classes, got {names.astype(str).tolist()}")
     if max(map(len, members)) < 2:
         raise ValueError(
-            "labels: every class has a single member (in this half of the data?), but a triplet needs two of one class"
+            "labels: every class has a single member (in this half of the data?), but a triplet needs two of one "
+            "class: give more samples, or more donors of each class"
         )
     return members
 

@@ -196,5 +196,6 @@ def test_small_clouds_that_float32_cannot_hold_are_named_once():
 def test_times_and_mixed_labels_are_refused():
     with pytest.raises(TypeError, match="points must be a numeric"):
         Distributions(np.zeros((4, 1), "datetime64[s]"), [0, 0, 1, 1], ["a", "b"])
-    with pytest.raises(TypeError, match="labels mixes text and numbers"):
-        Distributions.from_list([np.zeros((2, 1))] * 2, np.array([1, "b"], dtype=object))
+    for labels in ([1, "b"], np.array([1, "b"], dtype=object)):
+        with pytest.raises(TypeError, match="labels mixes text and numbers"):
+            Distributions.from_list([np.zeros((2, 1))] * 2, labels)

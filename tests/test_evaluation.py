@@ -123,8 +123,10 @@ def test_permutation_test_sees_past_one_donor_of_two_classes():
 
 def test_labels_that_cannot_move_are_refused_before_any_work():
     one_class = clouds(np.zeros(6, int))
-    with pytest.raises(ValueError, match="labels: no shuffle .* more donors"):
+    with pytest.raises(ValueError, match="labels: need at least two classes, got one"):
         permutation_test(one_class, model="never fitted")
+    with pytest.raises(ValueError, match="seed must be None or an integer"):
+        permutation_test(clouds([0, 0, 0, 1, 1, 1]), model="never fitted", seed=-1)
 
 
 def test_few_labellings_are_all_tried_once_and_the_truth_never():
