@@ -1,0 +1,109 @@
+"""What the package did before the house was rebuilt, kept until the end of the move.
+
+    python tests/test_recorded.py FOLDER    records it anew
+"""
+
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from ggml_nb import GGML, Distributions, PairwiseTransport, make_distributions
+
+FILE = Path(__file__).parent / "recorded.npz"
+DATA = {
+    "gbm_panobinostat": ["--group-key", "donor"],
+    "brain_glia_celltype": ["--group-key", "donor", "--rank", "3"],
+}
+
+
+def clouds(kind):
+    "Eighteen small clouds of three classes."
+    rng = np.random.default_rng(5)
+    labels = np.repeat([0, 1, 2], 6)
+    sizes = rng.integers(20, 60, 18) if kind == "ragged" else np.full(18, 45)
+    points = [rng.normal(size=(n, 10)) * np.arange(1, 11) + 2 * c * (np.arange(10) == 3) for n, c in zip(sizes, labels)]
+    weights = np.concatenate([rng.random(n) + 0.1 for n in sizes]) if kind == "weighted" else None
+    if kind == "sparse":
+        points = [sparse.csr_matrix(np.where(p > 1, p, 0)) for p in points]
+    return Distributions.from_list(points, labels, weights=weights)
+
+
+def fit(name):
+    "Components (or embedded points) of one fit."
+    import torch
+
+    arguments = {"random_state": 0, "n_jobs": 1}
+    if name == "synth2d":
+        data = make_distributions(2, seed=1)
+    elif name == "synth200d":
+        data = make_distributions(200, n_points=30, seed=1)
+    else:
+        data = clouds(name)
+    if name == "l1":
+        arguments |= {"reg": 0.3, "reg_norm": "l1", "rank": 3}
+    if name == "nuclear":
+        arguments |= {"reg": 0.3, "reg_norm": "nuc", "rank": 4}
+    if name == "network":
+        torch.manual_seed(3)
+        arguments |= {"metric": torch.nn.Sequential(torch.nn.Linear(10, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))}
+        arguments |= {"max_epochs": 4}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = GGML(**arguments).fit(data)
+    if name == "network":
+        return model.transform(data.points)
+    return model.components_
+
+
+FITS = ("synth2d", "synth200d", "ragged", "weighted", "sparse", "l1", "nuclear", "network")
+
+
+def costs():
+    "200 pairs of ragged, weighted clouds under one map, at two tolerances."
+    rng = np.random.default_rng(2)
+    points = [rng.normal(size=(n, 6)) + rng.normal(size=6) for n in rng.integers(5, 120, 21)]
+    data = Distributions.from_list(points, [0] * 21, weights=np.concatenate([rng.random(len(p)) for p in points]))
+    return np.concatenate([PairwiseTransport(data, tol=tol).solve(rng.normal(size=(3, 6)))[:200] for tol in (1e-9, 1e-4)])
+
+
+def shell(name, folder, data):
+    "Numbers of every table of `ggml-nb fit`."
+    from ggml_nb.__main__ import main
+
+    keys = ["--sample-key", "sample", "--label-key", "label"]
+    assert main(["fit", str(data / f"{name}.h5ad"), *keys, *DATA[name], "-o", str(folder), "-q"]) == 0
+    tables = [pd.read_csv(folder / f"{table}.csv") for table in ("distances", "distances_euclidean")]
+    genes = pd.read_csv(folder / "genes.csv").sort_values("gene")
+    axes = genes[[c for c in genes if c.startswith("axis_")]].to_numpy()
+    return np.concatenate([t.to_numpy()[:, 1:].astype(float).ravel() for t in tables] + [axes.ravel()])
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return np.load(FILE)
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_fits_are_as_recorded(name, recorded):
+    np.testing.assert_allclose(fit(name), recorded[name], rtol=1e-7, atol=1e-9 * np.abs(recorded[name]).max())
+
+
+def test_costs_are_as_recorded(recorded):
+    np.testing.assert_allclose(costs(), recorded["costs"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_the_command_is_as_recorded(name, recorded, tmp_path, data_dir):
+    np.testing.assert_allclose(shell(name, tmp_path / "out", data_dir), recorded[name], rtol=1e-6, atol=1e-8)
+
+
+if __name__ == "__main__":
+    found = {name: fit(name) for name in FITS} | {"costs": costs()}
+    for name in DATA:
+        found[name] = shell(name, Path("/tmp/plan") / name, Path(sys.argv[1]))
+    np.savez_compressed(FILE, **found)
