@@ -24,8 +24,8 @@ notebooks: .venv/stamp-dev  ## run every notebook, save its outputs, then remake
 	$(BIN)/python tools/make_readme.py
 
 paper: .venv/stamp-paper  ## tables and figures of the paper, made again from an empty cache
-	rm -rf nbs/paper/.cache
-	$(BIN)/python tools/run_notebooks.py nbs/paper/*.ipynb
+	rm -rf nbs/7_paper/.cache
+	$(BIN)/python tools/run_notebooks.py nbs/7_paper/*.ipynb
 
 lab: .venv/stamp-lab  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=nbs
@@ -34,7 +34,7 @@ dist: .venv/stamp-dev  ## wheel and source archive in dist/
 	$(BIN)/python -m build
 
 clean:  ## remove .venv and all that the other targets made, but what git tracks
-	rm -rf .venv _site _proc demo-report nbs/paper/.cache build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv _site _proc demo-report nbs/7_paper/.cache build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp says that .venv holds a set of packages; it is written after pip succeeded, and is older than a changed pin.

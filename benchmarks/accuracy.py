@@ -20,7 +20,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from tqdm import tqdm
 
 from ggml_nb import GGML, from_anndata, knn_score, pair_costs, pairwise_wasserstein, split_distributions
-from ggml_nb.start import spectral_start
+from ggml_nb.estimator.start import spectral_start
 
 warnings.simplefilter("ignore")
 

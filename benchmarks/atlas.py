@@ -125,7 +125,7 @@ if __name__ == "__main__":
     )
     table.add(f"{'command':44s}{'seconds':>9s}{'CPU s':>9s}{'peak GiB':>10s}{'status':>8s}")
     out = args.folder / "result"
-    start = [sys.executable, "-c", "import sys; from ggml_nb.cli import main; sys.exit(main())", "fit"]
+    start = [sys.executable, "-c", "import sys; from ggml_nb.shell.cli import main; sys.exit(main())", "fit"]
     fit = [*start, path, "--sample-key", "sample", "--label-key", "label", "-o", out]
     for name, command in {"from_anndata": [sys.executable, "-c", READ, path], "ggml-nb fit": fit}.items():
         seconds, busy, peak, status = run_child([*map(str, command)])

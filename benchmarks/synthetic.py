@@ -14,7 +14,7 @@ from accuracy import fit_ggml_ot
 from common import Table
 
 from ggml_nb import GGML, knn_score, make_distributions, pairwise_wasserstein, split_distributions
-from ggml_nb.evaluation import held_out_scores
+from ggml_nb.evaluation.evaluation import held_out_scores
 
 warnings.simplefilter("ignore")
 

@@ -5,6 +5,7 @@ of what it exports at its end, names in backticks become links to them, and Sphi
 """
 
 import importlib.util
+import os
 import re
 import shutil
 import sys
@@ -29,7 +30,15 @@ TAGS = {  # what a directive means to myst-nb
     ("code-fold", "true"): "hide-input",
 }
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
-LESSONS = [("Lessons", "[0-9]*.ipynb"), ("The paper, re-made", "paper/*.ipynb")]
+CHAPTERS = {
+    "1_method": "1 The method",
+    "2_solver": "2 The solver",
+    "3_estimator": "3 The estimator",
+    "4_evaluation": "4 Evaluation",
+    "5_cells": "5 Single cells",
+    "6_shell": "6 From a shell",
+    "7_paper": "7 The paper, made again",
+}
 
 
 def set_tags(cell):
@@ -77,12 +86,8 @@ def out_of_site(folder, match):
 
 
 def pages():
-    "The site's notebooks by section, in the order of the table in index.ipynb, which must list them all."
-    rows = re.findall(
-        r"\"\| (?:\d\d )?\| \[[^]]+\]\(([\w/]+\.ipynb)\) \|", (NBS / "index.ipynb").read_text(encoding="utf-8")
-    )
-    place = {NBS / name: i for i, name in enumerate(rows)}
-    return {title: sorted(NBS.glob(pattern), key=place.__getitem__) for title, pattern in LESSONS}
+    "The site's notebooks by chapter: a folder a chapter, file names in reading order."
+    return {title: sorted((NBS / folder).glob("*.ipynb")) for folder, title in CHAPTERS.items()}
 
 
 def write_sources(folder):
@@ -94,7 +99,7 @@ def write_sources(folder):
     links = NbdevLookup()
     for path, notebook in notebooks.items():
         links.syms = {
-            name: f"{'../' * (len(path.relative_to(NBS).parts) - 1)}{home.name}#{name.lower()}"
+            name: f"{os.path.relpath(home, path.parent)}#{name.lower()}"
             for home, (_, names) in apis.items()
             for name in names
             if home != path

@@ -2,7 +2,7 @@
 
 import sys
 
-from ggml_nb.cli import main
+from ggml_nb.shell.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -20,11 +20,11 @@ import pytest
 from scipy.spatial.distance import squareform
 
 from ggml_nb import GGML, Distributions, from_anndata, make_distributions, make_scrna, pairwise_wasserstein
-from ggml_nb.arguments import unfinished
-from ggml_nb.checkpoint import write_npz
-from ggml_nb.cli import main
-from ggml_nb.download import DATASETS
-from ggml_nb.outcome import checkpoint_in, euclidean_cells
+from ggml_nb.estimator.checkpoint import write_npz
+from ggml_nb.shell.arguments import unfinished
+from ggml_nb.shell.cli import main
+from ggml_nb.shell.download import DATASETS
+from ggml_nb.shell.outcome import checkpoint_in, euclidean_cells
 
 COMMAND = [str(Path(sys.executable).with_name("ggml-nb"))]
 KEYS = ["--sample-key", "sample", "--label-key", "label"]
@@ -232,7 +232,7 @@ def test_an_interrupted_download_says_how_to_go_on(call, monkeypatch):
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ggml_nb.cli.download_cellxgene", stop)
+    monkeypatch.setattr("ggml_nb.shell.cli.download_cellxgene", stop)
     for args in (["download", "kidney"], ["paper", "kidney", "-o", "out"]):
         error = call(*args, status=130).err
         assert error == "ggml-nb: error: interrupted, what came so far is kept: the same command goes on\n"

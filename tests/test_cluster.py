@@ -10,7 +10,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from ggml_nb import GGML, Distributions, PairwiseTransport, make_distributions
-from ggml_nb.cluster import DaskTransport, cut_pairs, dask_client
+from ggml_nb.solver.cluster import DaskTransport, cut_pairs, dask_client
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'ggml_nb[dask]'")
 
@@ -87,7 +87,7 @@ def test_a_killed_worker_changes_nothing(client):
 
 
 def test_a_worker_killed_in_the_middle_of_a_fit_changes_nothing(client, monkeypatch):
-    import ggml_nb.stopping as stopping
+    import ggml_nb.estimator.stopping as stopping
 
     wait_for_both(client)
     data, epoch, calls = make_distributions(20, n_per_class=6, n_points=20, seed=1), stopping.train_epoch, []

@@ -26,9 +26,9 @@ from ggml_nb import (
     make_distributions,
     split_distributions,
 )
-from ggml_nb.baselines import BASELINES, METHODS, learn_baseline, pivoted_cholesky
-from ggml_nb.budget import dismiss, within_budget
-from ggml_nb.comparison import COLUMNS, SCORES, make_jobs
+from ggml_nb.evaluation.baselines import BASELINES, METHODS, learn_baseline, pivoted_cholesky
+from ggml_nb.evaluation.budget import dismiss, within_budget
+from ggml_nb.evaluation.comparison import COLUMNS, SCORES, make_jobs
 
 BASIC = ["method", "split", *SCORES]  # what callers relied on before there were levels
 

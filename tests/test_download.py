@@ -10,8 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import anndata
 import pytest
 
-from ggml_nb import download, download_cellxgene, make_scrna
-from ggml_nb.download import API, DATASETS
+from ggml_nb import download_cellxgene, make_scrna
+from ggml_nb.shell import download
+from ggml_nb.shell.download import API, DATASETS
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_a_later_call_goes_on_too(site, data, tmp_path):
 
 
 def test_a_second_process_waits(site, data, tmp_path):
-    hold = "import sys, pathlib; from ggml_nb.download import alone\nwith alone(pathlib.Path(sys.argv[1])):"
+    hold = "import sys, pathlib; from ggml_nb.shell.download import alone\nwith alone(pathlib.Path(sys.argv[1])):"
     hold += " print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(tmp_path / ".kidney.h5ad.v1.part")]
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -21,8 +21,8 @@ from ggml_nb import (
     plot_clustermap,
     split_distributions,
 )
-from ggml_nb.chance import other_labellings, partition, shuffle_labels
-from ggml_nb.tuning import make_trials
+from ggml_nb.evaluation.chance import other_labellings, partition, shuffle_labels
+from ggml_nb.evaluation.tuning import make_trials
 
 
 class Means(BaseEstimator):

@@ -19,7 +19,7 @@ from ggml_nb import (
     pseudobulk_test,
     rank_genes,
 )
-from ggml_nb.genes import donor_half, gene_stability
+from ggml_nb.cells.genes import donor_half, gene_stability
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ggml_nb import plot_grid
-from ggml_nb.pictures import surface
+from ggml_nb.evaluation.pictures import surface
 
 
 def test_surface_keeps_values_and_range():

@@ -11,10 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
 NOTEBOOKS = [path for path in sorted(NBS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
-LESSONS = (
-    "00_distributions 01_mahalanobis 02_transport 03_triplets 04_loss "
-    "05_training 06_synthetic 07_scrna 08_evaluation 08a_comparison 09_cli"
-).split()
+CHAPTERS = "1_method 2_solver 3_estimator 4_evaluation 5_cells 6_shell 7_paper".split()
 RUN = """
 import re, sys
 from pathlib import Path
@@ -44,7 +41,12 @@ def name(path):
 
 
 def test_every_lesson_is_there():
-    assert {"index", *LESSONS} <= {path.stem for path in NOTEBOOKS}
+    "Seven chapters of at most eight lessons, numbered without a gap."
+    assert sorted(path.name for path in NBS.iterdir() if path.is_dir()) == CHAPTERS
+    for chapter in CHAPTERS:
+        names = [path.stem for path in NOTEBOOKS if path.parent.name == chapter]
+        assert [name[:3] for name in names] == [f"{chapter[0]}{i + 1}_" for i in range(len(names))]
+        assert 1 <= len(names) <= 8
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)

@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from ggml_nb import plot_clustermap, plot_embedding
-from ggml_nb.pictures import COLORS, class_colors
+from ggml_nb.evaluation.pictures import COLORS, class_colors
 
 LONG = [
     "healthy",

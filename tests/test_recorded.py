@@ -1,6 +1,6 @@
 """What the package did before the house was rebuilt, kept until the end of the move.
 
-    python tests/test_recorded.py FOLDER    records it anew
+python tests/test_recorded.py FOLDER    records it anew
 """
 
 import sys
@@ -68,7 +68,9 @@ def costs():
     rng = np.random.default_rng(2)
     points = [rng.normal(size=(n, 6)) + rng.normal(size=6) for n in rng.integers(5, 120, 21)]
     data = Distributions.from_list(points, [0] * 21, weights=np.concatenate([rng.random(len(p)) for p in points]))
-    return np.concatenate([PairwiseTransport(data, tol=tol).solve(rng.normal(size=(3, 6)))[:200] for tol in (1e-9, 1e-4)])
+    return np.concatenate(
+        [PairwiseTransport(data, tol=tol).solve(rng.normal(size=(3, 6)))[:200] for tol in (1e-9, 1e-4)]
+    )
 
 
 def shell(name, folder, data):

@@ -49,7 +49,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, whole):
     code = f"""
 import sys, time
 sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r})
-import ggml_nb.stopping as stopping
+import ggml_nb.estimator.stopping as stopping
 from test_resume import fit
 
 epoch = stopping.train_epoch
@@ -212,7 +212,7 @@ def test_a_metric_is_saved_to_a_file_or_not_at_all(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04 half of a file"])
 def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, content, monkeypatch):
-    monkeypatch.delattr("ggml_nb.training.training_coordinates")  # before any work
+    monkeypatch.delattr("ggml_nb.estimator.estimator.training_coordinates")  # before any work
     path = tmp_path / "notes.csv"
     path.write_bytes(content)
     for seed in (0, None):

@@ -22,8 +22,8 @@ from ggml_nb import (
     rank_genes,
     summarize,
 )
-from ggml_nb.files import read_rows
-from ggml_nb.scrna import draw_rows
+from ggml_nb.cells.files import read_rows
+from ggml_nb.cells.scrna import draw_rows
 
 KEYS = {"sample_key": "sample", "label_key": "label"}
 
@@ -105,7 +105,7 @@ def test_only_the_drawn_rows_are_read(cells, tmp_path, monkeypatch):
         largest.append(part.shape[0])
         return part
 
-    monkeypatch.setattr("ggml_nb.scrna.read_rows", spy)
+    monkeypatch.setattr("ggml_nb.cells.scrna.read_rows", spy)
     D = from_anndata(tmp_path / "cells.h5ad", **KEYS, n_cells=1, gene_filter=None)
     assert largest == [6] and D.points.shape[0] == 6
 

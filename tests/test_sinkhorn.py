@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggml_nb import Distributions, PairwiseTransport
-from ggml_nb.sinkhorn import SinkhornTransport, batches, blurred_plan, round_plan, schedule, sinkhorn
+from ggml_nb.solver.sinkhorn import SinkhornTransport, batches, blurred_plan, round_plan, schedule, sinkhorn
 
 devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 

@@ -11,10 +11,10 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from ggml_nb import GGML, Distributions, from_anndata, knn_score, make_distributions, make_scrna, rank_genes
-from ggml_nb.axes import chance_share, real_axes, ridge_rule, shuffle_labels
-from ggml_nb.displacements import partner_pairs
-from ggml_nb.pairs import PairwiseTransport
-from ggml_nb.start import reduce_points, search_basis, spectral_start
+from ggml_nb.estimator.axes import chance_share, real_axes, ridge_rule, shuffle_labels
+from ggml_nb.estimator.fisher import partner_pairs
+from ggml_nb.estimator.start import reduce_points, search_basis, spectral_start
+from ggml_nb.solver.pairs import PairwiseTransport
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_skipped_triplets_change_nothing(monkeypatch):
     model = GGML(init="random", units="absolute", margin=5.0, max_epochs=10, tol=1e-9, random_state=0)
     skipping = clone(model).fit(data)
     assert skipping.history_["skipped"].max() > 0.2
-    monkeypatch.setattr("ggml_nb.steps.undecided", lambda triplets, *_: np.ones(len(triplets), dtype=bool))
+    monkeypatch.setattr("ggml_nb.estimator.epoch.undecided", lambda triplets, *_: np.ones(len(triplets), dtype=bool))
     solving = clone(model).fit(data)
     assert not solving.history_["skipped"].any()
     assert np.allclose(solving.components_, skipping.components_, rtol=1e-6)
@@ -369,7 +369,7 @@ def test_an_axis_of_chance_starts_at_a_tenth(monkeypatch):
     data = Distributions.from_list(clouds, np.arange(20) % 5 == 0)
     size = np.linalg.norm(spectral_start(data, n_jobs=1).axes, axis=1)
     assert size.shape == (5,) and np.allclose(size[1:] / size[0], 0.1)
-    monkeypatch.setattr("ggml_nb.start.real_axes", lambda value, *rest: len(value))
+    monkeypatch.setattr("ggml_nb.estimator.start.real_axes", lambda value, *rest: len(value))
     every = np.linalg.norm(spectral_start(data, n_jobs=1).axes, axis=1)
     assert np.isclose(every[0], size[0]) and every[1] > 0.3 * every[0]  # they would have been long
 

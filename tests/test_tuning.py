@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from ggml_nb import GGML, Distributions, TunedGGML, compare_metrics, make_distributions
-from ggml_nb.tuning import hold_back
+from ggml_nb.evaluation.tuning import hold_back
 
 
 def clouds(csr=False, n=12, sizes=(2, 7, 30)):

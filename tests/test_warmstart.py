@@ -8,9 +8,9 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
 from ggml_nb import Distributions, PairwiseTransport, make_distributions
-from ggml_nb.simplex import first_state, grow, principal_order, simplex, units
-from ggml_nb.transport import solve_dense
-from ggml_nb.warmstart import MOST, bounds, padded, price, solve_pair
+from ggml_nb.method.transport import solve_dense
+from ggml_nb.solver.simplex import first_state, grow, principal_order, simplex, units
+from ggml_nb.solver.warmstart import MOST, bounds, padded, price, solve_pair
 
 
 def draw(rng, P, n):
