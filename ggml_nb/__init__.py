@@ -30,6 +30,7 @@ from ggml_nb.cells.scrna import fit_anndata, fitted_distributions, from_anndata,
 from ggml_nb.cells.simulation import make_scrna
 from ggml_nb.method.synthetic import make_distributions
 from ggml_nb.estimator.estimator import GGML
+from ggml_nb.method.training import train_ggml
 from ggml_nb.method.transport import OTResult, wasserstein
 from ggml_nb.method.triplets import all_triplets, make_triplets, unique_pairs
 from ggml_nb.evaluation.tuning import TunedGGML, grid_search
