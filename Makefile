@@ -39,8 +39,8 @@ clean:  ## remove .venv and all that the other targets made, but what git tracks
 
 # A stamp says that .venv holds a set of packages; it is written after pip succeeded, and is older than a changed pin.
 .venv/stamp-run:  extras :=
-.venv/stamp-dev:  extras := [dev]
-.venv/stamp-docs: extras := [dev,docs]
+.venv/stamp-dev:  extras := [dev,scrna]
+.venv/stamp-docs: extras := [dev,scrna,docs]
 .venv/stamp-paper: extras := [dev,baselines,scrna]
 .venv/stamp-lab:  extras := [dev]
 .venv/stamp-lab:  also := jupyterlab

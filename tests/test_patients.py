@@ -27,6 +27,7 @@ from ggml_nb import (
     plot_placement,
     plot_relevance,
     project,
+    project_anndata,
     summarize,
     summary_error,
 )
@@ -105,26 +106,26 @@ def test_transform_takes_the_matrix_of_the_fit(cohort, tmp_path):
     known.layers["log"], counts = known.X.copy(), np.round(np.expm1(known.X.toarray())).astype(np.float32)
     known.X = counts
     model = fit_anndata(known, "sample", "label", layer="log", max_epochs=1)
-    assert np.allclose(model.transform(known), known.obsm["X_ggml"], atol=1e-5)
+    assert np.allclose(project_anndata(model, known), known.obsm["X_ggml"], atol=1e-5)
     with pytest.warns(UserWarning, match="raw counts"):
-        GGML.transform(cohort[2], known)
+        project_anndata(cohort[2], known)
     model.save(tmp_path / "metric.npz")
     known.write_h5ad(tmp_path / "known.h5ad")
-    again = GGML.load(tmp_path / "metric.npz").transform(tmp_path / "known.h5ad")
+    again = project_anndata(GGML.load(tmp_path / "metric.npz"), tmp_path / "known.h5ad")
     assert np.allclose(again, known.obsm["X_ggml"], atol=1e-5)
     lazy = known.copy()
     lazy.layers["log"] = da.from_array(known.layers["log"], chunks=(100, -1), asarray=False)
-    assert np.allclose(model.transform(lazy), again, atol=1e-5)
+    assert np.allclose(project_anndata(model, lazy), again, atol=1e-5)
     data = from_anndata(known, "sample", "label", layer="log")
     data = data.subset(np.arange(len(data)))
     GGML(max_epochs=1, random_state=0).fit(data).save(tmp_path / "half.npz")  # as ggml-nb fit does
     half = GGML.load(tmp_path / "half.npz")
     assert half.source_ == {"layer": "log", "use_rep": None}
-    assert np.allclose(half.transform(known), half.transform(known, layer="log"))
+    assert np.allclose(project_anndata(half, known), project_anndata(half, known, layer="log"))
     known.obsm["X_few"] = counts[:, :4]
     model = fit_anndata(known, "sample", "label", use_rep="X_few", max_epochs=1)
     with warnings.catch_warnings(action="ignore"):
-        assert np.allclose(model.transform(known), known.obsm["X_ggml"], rtol=1e-5)
+        assert np.allclose(project_anndata(model, known), known.obsm["X_ggml"], rtol=1e-5)
 
 
 def test_all_that_follows_a_fit_reads_its_layer(cohort, tmp_path):
@@ -137,11 +138,11 @@ def test_all_that_follows_a_fit_reads_its_layer(cohort, tmp_path):
     assert place_patients(model, known, "sample", old=data).table.distance.max() < 1e-6
     assert place_patients(model, known, "sample", old=data, layer=None).table.distance.max() > 0.1
     coarse = GGML(max_epochs=1, random_state=0).fit(summarize(data, 5))
-    assert np.array_equal(coarse.transform(known), coarse.transform(known, layer="log"))
+    assert np.array_equal(project_anndata(coarse, known), project_anndata(coarse, known, layer="log"))
     plain = cohort[0].copy()
-    assert np.allclose(model.transform(plain, layer=None), model.transform(known), atol=1e-5)
-    with pytest.raises(TypeError, match="transform takes layer with an AnnData only"):
-        model.transform(plain.X, layer="log")
+    assert np.allclose(project_anndata(model, plain, layer=None), project_anndata(model, known), atol=1e-5)
+    with pytest.raises(TypeError, match="points must be a numeric .* got an AnnData: from_anndata reads cells"):
+        model.transform(plain)
 
 
 def test_numbers_are_names_too(cohort):

@@ -6,6 +6,7 @@ python tests/test_recorded.py FOLDER    records it anew
 import sys
 import warnings
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pandas as pd
@@ -107,5 +108,5 @@ def test_the_command_is_as_recorded(name, recorded, tmp_path, data_dir):
 if __name__ == "__main__":
     found = {name: fit(name) for name in FITS} | {"costs": costs()}
     for name in DATA:
-        found[name] = shell(name, Path("/tmp/plan") / name, Path(sys.argv[1]))
+        found[name] = shell(name, Path(mkdtemp()) / name, Path(sys.argv[1]))
     np.savez_compressed(FILE, **found)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['warn_if_odd', 'check_keys', 'draw_rows', 'variable_genes', 'check_gene_filter', 'chosen_genes', 'from_anndata',
-           'fit_anndata', 'sample_means', 'learned_record', 'fitted_distributions']
+           'fit_anndata', 'project_anndata', 'sample_means', 'learned_record', 'fitted_distributions']
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #2173988a
 import json
@@ -20,9 +20,9 @@ from sklearn.utils import check_scalar
 
 from ..estimator.checkpoint import plain
 from ..method.distributions import Distributions, as_codes, as_points
-from .files import expression, opened, read_rows, warn_if_counts
-from ..method.mahalanobis import project_cells, some_names
-from ..estimator.estimator import GGML, check_parameters, params_json
+from .files import expression, opened, project_cells, read_rows, warn_if_counts
+from ..method.mahalanobis import some_names
+from ..estimator.estimator import GGML, check_linear, check_parameters, columns_for, params_json
 from ..estimator.scale import feature_moments
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #7c1d09e4
@@ -236,6 +236,20 @@ def fit_anndata(
         adata.varm["W_ggml"] = pd.DataFrame(W.T, names).reindex(adata.var_names.astype(str), fill_value=0.0).to_numpy()
     adata.uns["ggml"] = learned_record(model, distributions, asked)
     return model
+
+# %% ../../nbs/5_cells/52_scrna.ipynb #d59d0229
+def project_anndata(
+    model,  # GGML, fitted
+    adata_or_path,  # AnnData, in memory, backed or lazy; or a path
+    **asked,  # layer or use_rep, default those of the fit; layer=None is X
+) -> np.ndarray:  # (N, k)
+    "All cells in the learned space; genes are matched by name, and a warning says which the file lacks."
+    check_linear(model)
+    with opened(adata_or_path) as cells:
+        matrix, names = expression(cells, **(asked or model.source_))
+        W = columns_for(model, names, "X")
+        warn_if_counts(read_rows(matrix, np.arange(min(1000, matrix.shape[0]))))
+        return project_cells(matrix, W)
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #a6269b44
 def sample_means(

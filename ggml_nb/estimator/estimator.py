@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'LEARNED', 'PAPER', 'check_parameters', 'check_distributions', 'params_json', 'GGML', 'torch_threads',
-           'all_points', 'names_of', 'columns_for', 'project_named', 'named_points', 'check_linear']
+           'all_points', 'names_of', 'columns_for', 'named_points', 'check_linear']
 
 # %% ../../nbs/3_estimator/37_estimator.ipynb #6cb8b9bb
 import json
@@ -12,7 +12,6 @@ import numbers
 import os
 from contextlib import contextmanager
 
-import anndata
 import numpy as np
 import torch
 from scipy import sparse
@@ -22,10 +21,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .checkpoint import check_checkpoint, fingerprint, first_rng, plain, read_npz, write_npz
 from ..method.distributions import Distributions, as_points, patch, stack_clouds
-from ..cells.files import expression, opened, read_rows, warn_if_counts
 from .ground_metrics import NetworkMap
 from ..method.loss import NORMS
-from ..method.mahalanobis import mahalanobis_matrix, match_features, project, project_cells
+from ..method.mahalanobis import mahalanobis_matrix, match_features, project
 from ..solver.pairs import PairwiseTransport, one_blas_thread
 from .epoch import input_center, make_map, scale_features, training_coordinates, with_points
 from .stopping import train
@@ -92,7 +90,7 @@ def check_distributions(
         if y is not None:
             raise ValueError("y must be None when X is a Distributions, which carries its labels")
         return X
-    if isinstance(X, (anndata.AnnData, str, os.PathLike)) or X is None:
+    if X is None or isinstance(X, (str, os.PathLike)) or hasattr(X, "obs_names"):
         raise TypeError(f"X must be a Distributions or a list of clouds, got {type(X).__name__}: see fit_anndata")
     if y is None:
         raise ValueError("y is missing: a list of clouds needs one label per cloud")
@@ -243,21 +241,6 @@ def columns_for(
     W[:, there] = model.components_[:, here]
     return W
 
-# %% ../../nbs/3_estimator/37_estimator.ipynb #d59d0229
-def project_named(
-    model,  # GGML, fitted
-    cells,  # AnnData, in memory, backed or lazy; or a path
-    asked,  # dict of layer or use_rep, empty for those of the fit
-):  # (N, k)
-    "Cells of an AnnData: genes are matched by name, and those that it lacks are left out, with a warning."
-    if not hasattr(model, "components_"):
-        raise ValueError("metric is a network: give transform the points themselves, all features in the fit's order")
-    with opened(cells) as table:
-        matrix, names = expression(table, **(asked or model.source_))
-        W = columns_for(model, names, "X")
-        warn_if_counts(read_rows(matrix, np.arange(min(1000, matrix.shape[0]))))
-        return project_cells(matrix, W)
-
 # %% ../../nbs/3_estimator/37_estimator.ipynb #6c430dc9
 def named_points(
     model,  # GGML, fitted
@@ -279,15 +262,10 @@ def named_points(
 @patch
 def transform(
     self: GGML,
-    X,  # (N, d) points, ndarray, CSR or DataFrame; a Distributions, for its points; an AnnData or the path of one
-    **asked,  # layer or use_rep of an AnnData, default those of the fit; layer=None is X
+    X,  # (N, d) points, ndarray, CSR or DataFrame; a Distributions or a list of clouds, for their points
 ) -> np.ndarray:  # (N, k)
     "Points in the learned space, where the ground metric is Euclidean; what has feature names is matched by them."
     check_is_fitted(self, "n_iter_")
-    if isinstance(X, (anndata.AnnData, str, os.PathLike)):
-        return project_named(self, X, asked)
-    if asked:
-        raise TypeError(f"transform takes {', '.join(asked)} with an AnnData only, got {type(X).__name__}")
     points, here, names = all_points(X), slice(None), names_of(X)
     if names is not None:
         points, here = named_points(self, points, names)

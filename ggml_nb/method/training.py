@@ -10,32 +10,34 @@ import numpy as np
 import ot
 import torch
 from scipy import sparse
+from scipy.spatial.distance import cdist
 
 from .distributions import Distributions
 from .loss import regularizer, triplet_loss
 from .triplets import make_triplets, unique_pairs
 
-# %% ../../nbs/1_method/17_training.ipynb #page0005
+# %% ../../nbs/1_method/17_training.ipynb #page0007
 def pot_costs(
     data,  # Distributions
 ):  # function of embedded points Z (N, k) tensor and pairs (P, 2) int, to costs (P,) tensor
     "W_theta(X_i, X_j) by POT (eq. 6, 7): an optimal plan, held fixed, times distances that can be differentiated."
 
     def costs(Z, pairs):
-        found = []
-        for i, j in pairs:
+        z, found = Z.detach().numpy(), []
+        for p, (i, j) in enumerate(pairs):
             P, Q = data.rows(i), data.rows(j)
-            C = torch.cdist(Z[P], Z[Q], compute_mode="donot_use_mm_for_euclid_dist")
-            plan = ot.emd(data.weights[P], data.weights[Q], C.detach().numpy(), numItermax=10**7)
-            found.append((torch.from_numpy(plan) * C).sum())
-        return torch.stack(found)
+            plan = ot.emd(data.weights[P], data.weights[Q], cdist(z[P], z[Q]), numItermax=10**7)
+            x, y = plan.nonzero()
+            found.append((np.full(len(x), p), P[x], Q[y], plan[x, y]))
+        pair, x, y, mass = (torch.from_numpy(np.concatenate(part)) for part in zip(*found))
+        return Z.new_zeros(len(pairs)).index_add(0, pair, mass * (Z[x] - Z[y]).norm(dim=1))
 
     return costs
 
-# %% ../../nbs/1_method/17_training.ipynb #page0007
+# %% ../../nbs/1_method/17_training.ipynb #page0011
 def train_ggml(
     clouds,  # list of (n_i, d) arrays, or a Distributions
-    labels=None,  # (n,) class of each cloud, for a list
+    labels=None,  # (n,) class of each cloud; a Distributions has its own
     rank=5,  # k
     margin=10,  # alpha
     reg=0,  # lambda
@@ -48,12 +50,12 @@ def train_ggml(
     seed=0,
     costs=None,  # function of embedded points (N, k) and pairs (P, 2) to costs (P,), default `pot_costs`
 ) -> np.ndarray:  # W (k, d)
-    "The paper's procedure: Adam on the triplet loss of fresh triplets (eq. 6 to 10), from a random W."
+    "The paper's procedure: Adam on the loss of fresh triplets (eq. 6 to 10), from a uniform random W."
     data = clouds if isinstance(clouds, Distributions) else Distributions.from_list(clouds, labels)
     X = data.points.toarray() if sparse.issparse(data.points) else data.points
     X, costs = torch.from_numpy(X.astype(np.float64)), costs or pot_costs(data)
     rng = np.random.default_rng(seed)
-    W = torch.from_numpy(rng.standard_normal((rank, data.d))).requires_grad_()
+    W = torch.from_numpy(rng.uniform(-1, 1, (rank, data.d))).requires_grad_()
     adam = torch.optim.Adam([W], lr)
     for epoch in range(epochs):
         adam.param_groups[0]["lr"] = lr * decay**epoch
@@ -62,7 +64,7 @@ def train_ggml(
             pairs, index = unique_pairs(triplets[first : first + batch_size])
             cost = costs(X @ W.T, pairs)  # eq. 2, 6, 7
             loss = triplet_loss(cost[index[:, 0]], cost[index[:, 1]], margin)  # eq. 8
-            loss = loss + reg * regularizer(W, reg_norm) if reg else loss  # eq. 9, 10
+            loss = loss + reg * regularizer(W, reg_norm)  # eq. 9, 10
             adam.zero_grad()
             loss.backward()
             adam.step()

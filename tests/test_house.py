@@ -1,0 +1,53 @@
+"""The house: chapters import downwards only, and importing the package loads nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ggml_nb
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = ["method", "solver", "estimator", "evaluation", "cells", "shell"]
+MODULES = [path for chapter in CHAPTERS for path in sorted((ROOT / "ggml_nb" / chapter).glob("[a-z]*.py"))]
+# pandas and scikit-learn are still here for missing values, names and sparse distances
+METHOD = {"numpy", "scipy", "ot", "torch", "matplotlib", "pandas", "sklearn"}
+
+
+def imports(path):
+    "Dotted names of what a module imports, anywhere in it; its own package by chapter and module."
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = {0: "", 1: f"ggml_nb.{path.parent.name}.", 2: "ggml_nb."}[node.level]
+            yield f"{above}{node.module or node.names[0].name}"
+
+
+def module(path):
+    return path.relative_to(ROOT / "ggml_nb").as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module)
+def test_a_chapter_imports_from_its_own_and_those_before(path):
+    used = [name.split(".")[1] for name in imports(path) if name.startswith("ggml_nb.")]
+    above = CHAPTERS[CHAPTERS.index(path.parent.name) + 1 :]
+    assert not set(used) & set(above)
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name == "method"], ids=module)
+def test_the_method_needs_little(path):
+    tops = {name.split(".")[0] for name in imports(path)}
+    assert tops <= METHOD | set(sys.stdlib_module_names) | {"ggml_nb"}
+
+
+def test_the_import_is_light_and_knows_every_name():
+    heavy = "torch numba anndata umap matplotlib sklearn pandas".split()
+    code = f"import sys, ggml_nb; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout == "[]\n"
+    assert set(ggml_nb.__all__) <= set(dir(ggml_nb))
+    assert all(hasattr(ggml_nb, name) for name in ggml_nb.__all__)
+    assert not hasattr(ggml_nb, "nothing")
