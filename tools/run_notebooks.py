@@ -1,7 +1,7 @@
 """Run notebooks from top to bottom and save them with their outputs, then clean them for git.
 
     python tools/run_notebooks.py                     every notebook below nbs/
-    python tools/run_notebooks.py nbs/02_*.ipynb      only these
+    python tools/run_notebooks.py nbs/2_solver/*.ipynb   only these
 
 Each runs in a fresh process, in its own folder. A cell that raises stops everything: the message names notebook and
 cell, the exit status is 1 and that notebook stays as it was. Cells marked `#| eval: false` or `#| notest` keep their

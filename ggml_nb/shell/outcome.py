@@ -105,7 +105,7 @@ class Outcome:
 
     @property
     def scores(self):
-        "Held-out figures of both metrics (lesson 08)."
+        "Held-out figures of both metrics (lesson 41)."
         labels = self.distributions.labels
         return {method: held_out_scores(d, labels, self.train, self.test) for method, d in self.D.items()}
 
