@@ -13,7 +13,7 @@ _HOMES = {
     "method.training": "train_ggml",
     "method.transport": "OTResult wasserstein",
     "method.triplets": "all_triplets make_triplets unique_pairs",
-    "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein",
+    "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein transport_cost",
     "estimator.estimator": "GGML PAPER",
     "evaluation.chance": "confidence_interval permutation_test",
     "evaluation.comparison": "compare_metrics",

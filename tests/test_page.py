@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import sparse
 
-from ggml_nb import Distributions, PairwiseTransport, train_ggml
+from ggml_nb import Distributions, PairwiseTransport, train_ggml, transport_cost
 from ggml_nb.method.training import pot_costs
-from ggml_nb.method.transport import pair_index
+from ggml_nb.solver.sinkhorn import SinkhornTransport
 
 LABELS = np.repeat([0, 1, 2], 4)
 
@@ -22,31 +22,16 @@ def clouds(kind):
     return Distributions.from_list(points, LABELS, weights=weights)
 
 
-class Cost(torch.autograd.Function):
-    "Costs of an engine, with their gradient by the envelope theorem."
-
-    @staticmethod
-    def forward(ctx, Z, engine, which):
-        ctx.engine, ctx.which = engine, which
-        return torch.from_numpy(engine.solve_embedded(Z.detach().numpy(), which))
-
-    @staticmethod
-    def backward(ctx, weights):
-        assert np.array_equal(ctx.engine.which, ctx.which)
-        return torch.from_numpy(ctx.engine.grad_embedded(weights.numpy())), None, None
-
-
-def engine_costs(data, tol=1e-9):
-    engine = PairwiseTransport(data, tol=tol, n_jobs=1)
-    return lambda Z, pairs: Cost.apply(Z, engine, pair_index(pairs, len(data)))
+def engine(data, tol=1e-9):
+    return PairwiseTransport(data, tol=tol, n_jobs=1)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "ragged", "weighted", "sparse"])
 def test_the_engine_learns_what_the_page_learns(kind):
     data = clouds(kind)
     how = {"rank": 2, "margin": 1, "epochs": 10, "n_neighbors": 3}
-    page, engine = (train_ggml(data, costs=costs, **how) for costs in (None, engine_costs(data)))
-    np.testing.assert_allclose(engine, page, rtol=0, atol=1e-9)
+    page, ours = (train_ggml(data, costs=costs, **how) for costs in (None, engine(data)))
+    np.testing.assert_allclose(ours, page, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "ragged", "weighted"])
@@ -54,10 +39,50 @@ def test_costs_and_gradients_are_the_pages(kind):
     data, pairs = clouds(kind), np.array([[0, 5], [2, 3], [1, 11]])
     Z = torch.from_numpy(np.random.default_rng(0).normal(size=(len(data.sample), 2)))
     found = []
-    for costs in (pot_costs(data), engine_costs(data)):
+    for costs in (pot_costs(data), engine(data)):
         z = Z.clone().requires_grad_()
         cost = costs(z, pairs)
         (cost * torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)).sum().backward()
         found.append((cost.detach().numpy(), z.grad.numpy()))
-    for page, engine in zip(*found):
-        np.testing.assert_allclose(engine, page, rtol=1e-9, atol=1e-12)
+    for page, ours in zip(*found):
+        np.testing.assert_allclose(ours, page, rtol=1e-9, atol=1e-12)
+
+
+def test_each_forward_keeps_its_own_plans():
+    data = clouds("ragged")
+    Z = torch.from_numpy(np.random.default_rng(2).normal(size=(len(data.sample), 2))).requires_grad_()
+    for solver in (engine(data), SinkhornTransport(data)):
+        one = torch.autograd.grad(transport_cost(Z, solver, [0, 3]).sum(), Z)[0]
+        first = transport_cost(Z, solver, [0, 3]).sum()
+        transport_cost(5 * Z.flip(0), solver).sum()  # the solver has moved on
+        two = torch.autograd.grad(first, Z)[0]
+        np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5 if solver.tol == 1e-9 else 1e-2)
+
+
+def test_the_operation_passes_gradcheck_and_is_differentiated_once():
+    data = clouds("uniform").subset([0, 1, 5])
+    solver = engine(data)
+    Z = torch.from_numpy(np.random.default_rng(3).normal(size=(45, 2))).requires_grad_()
+    assert torch.autograd.gradcheck(lambda Z: transport_cost(Z, solver), Z)
+    (grad,) = torch.autograd.grad((transport_cost(Z, solver) ** 2).sum(), Z, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+    with pytest.raises(ValueError, match="Z must have a row for each of 45 points"):
+        transport_cost(Z[:3], solver)
+
+
+def test_dask_learns_what_the_page_learns():
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'ggml_nb[dask]'")
+    from ggml_nb.solver.cluster import DaskTransport
+
+    data, how = clouds("weighted"), {"rank": 2, "margin": 1, "epochs": 3, "n_neighbors": 2}
+    options = dict(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0")
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
+        solver = DaskTransport(data, tol=1e-9)
+        ours = train_ggml(data, costs=solver, **how)
+        Z = torch.from_numpy(np.random.default_rng(2).normal(size=(len(data.sample), 2))).requires_grad_()
+        one = torch.autograd.grad(transport_cost(Z, solver, [0, 3]).sum(), Z)[0]
+        first = transport_cost(Z, solver, [0, 3]).sum()
+        transport_cost(-Z, solver)
+        np.testing.assert_allclose(torch.autograd.grad(first, Z)[0], one, atol=1e-6)
+    np.testing.assert_allclose(ours, train_ggml(data, **how), rtol=0, atol=1e-9)

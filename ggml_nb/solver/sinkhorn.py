@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RELAX', 'STAGE', 'EPSILON', 'ENTRIES', 'softmin', 'schedule', 'relaxed', 'sinkhorn', 'blurred_plan', 'round_plan',
-           'lower_bound', 'batches', 'padded', 'pick_device', 'Batch', 'SinkhornTransport']
+           'lower_bound', 'batches', 'padded', 'pick_device', 'Batch', 'SinkhornTransport', 'SinkhornPlans']
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #62062a50
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from scipy import sparse
 from tqdm.auto import tqdm
 
 from ..method.distributions import patch
-from .pairs import PairwiseTransport
+from .pairs import PairwiseTransport, as_cotangent
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #7c50e27a
 def softmin(
@@ -185,23 +185,22 @@ class SinkhornTransport(PairwiseTransport):
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #5b65bea0
 @patch
-def _groups(self: SinkhornTransport, at):
+def _groups(self: SinkhornTransport, which):
     "Positions in `which`, in groups that fit into memory; meanwhile PyTorch has n_jobs threads."
     before = torch.get_num_threads()
     torch.set_num_threads(self.threads or before)
     try:
-        for group in batches(self.sizes[self.pairs[self.which[at]]], ENTRIES[self.device.type]):
-            yield at[group]
+        yield from batches(self.sizes[self.pairs[which]], ENTRIES[self.device.type])
     finally:
         torch.set_num_threads(before)
 
 
 @patch
-def _load(self: SinkhornTransport, pairs):
+def _load(self: SinkhornTransport, Z, pairs):
     sides, to = [], {"device": self.device}
     for side in self.pairs[pairs].T:
         index, there = padded([self.distributions.rows(i) for i in side])
-        sides.append((torch.as_tensor(index, **to), self.Z[index], self.distributions.weights[index] * there))
+        sides.append((torch.as_tensor(index, **to), Z[index], self.distributions.weights[index] * there))
     (rows, X, a), (cols, Y, b) = sides
     X, Y, a, b = (torch.as_tensor(x, **to) for x in (X, Y, a, b))
     cost = torch.cdist(X, Y, compute_mode="donot_use_mm_for_euclid_dist")
@@ -210,19 +209,19 @@ def _load(self: SinkhornTransport, pairs):
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #4cd17c6f
 @patch
-def _potentials(self: SinkhornTransport, pairs, width):
-    "Kept potentials as (B, width) float32, and whether there were any for all pairs."
-    g = np.zeros((len(pairs), width), dtype=np.float32)
-    for row, p in zip(g, pairs):
-        if self.states[p] is not None:
-            row[: len(self.states[p])] = self.states[p]
-    return torch.as_tensor(g, device=self.device), all(self.states[p] is not None for p in pairs)
+def _potentials(self: SinkhornTransport, states, width):
+    "Potentials of pairs as (B, width) float32; 0 where there are none."
+    g = np.zeros((len(states), width), dtype=np.float32)
+    for row, state in zip(g, states):
+        if state is not None:
+            row[: len(state)] = state
+    return torch.as_tensor(g, device=self.device)
 
 
 @patch
-def _solve_batch(self: SinkhornTransport, pairs):
-    batch = self._load(pairs)
-    g, warm = self._potentials(pairs, batch.b.shape[1])
+def _solve_batch(self: SinkhornTransport, Z, pairs):
+    batch, states = self._load(Z, pairs), [self.states[p] for p in pairs]
+    g, warm = self._potentials(states, batch.b.shape[1]), all(state is not None for state in states)
     cost, log_a, log_b = (x.float() for x in (batch.cost / batch.unit, batch.a.log(), batch.b.log()))
     epsilons = [self.epsilon] if warm else schedule(self.epsilon)
     g, _ = sinkhorn(cost, log_a, log_b, g, epsilons, max(self.tol, self.epsilon))
@@ -233,22 +232,32 @@ def _solve_batch(self: SinkhornTransport, pairs):
     gap = torch.where(upper > 0, (upper - lower) / upper, 0.0).clamp(min=0)
     return upper.cpu().numpy(), gap.cpu().numpy()
 
-# %% ../../nbs/2_solver/24_sinkhorn.ipynb #91aae96b
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #sink001
+class SinkhornPlans:
+    "As `Plans`, of rounded entropic plans, which are made anew from their potentials when they are asked for."
+
+    def __init__(self, engine, Z, which):
+        self.engine, self.Z, self.which = engine, Z, which
+        self.cost = np.zeros(len(which))  # (P,) of the rounded plans
+        self.gap = np.zeros(len(which))  # (P,) how far above the optimum at most
+
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #sink002
 @patch
-def solve_embedded(
+def plans(
     self: SinkhornTransport,
     Z,  # (N, k) float64 embedded points, in the order of distributions.points
     which=None,  # indices into pairs, default all
     verbose=0,  # 1 shows a progress bar
-) -> np.ndarray:  # (n_pairs,) float64 costs of the rounded plans
-    "Costs; `gaps` says how far each is above the optimum at most."
-    self.Z, self.which = Z, np.arange(len(self.pairs)) if which is None else np.asarray(which, dtype=int)
-    costs, self.gaps = np.zeros(len(self.which)), np.zeros(len(self.which))
-    with tqdm(desc="OT distances", total=len(self.which), disable=not verbose) as bar:
-        for at in self._groups(np.arange(len(self.which))):
-            costs[at], self.gaps[at] = self._solve_batch(self.which[at])
+) -> SinkhornPlans:
+    "Rounded plans of pairs (eq. 7), each with its certificate."
+    which = np.arange(len(self.pairs)) if which is None else np.asarray(which, dtype=int)
+    plans = SinkhornPlans(self, Z, which)
+    with tqdm(desc="OT distances", total=len(which), disable=not verbose) as bar:
+        for at in self._groups(which):
+            plans.cost[at], plans.gap[at] = self._solve_batch(Z, which[at])
             bar.update(len(at))
-    return costs
+    plans.potentials = [self.states[p] for p in which]
+    return plans
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #c5009112
 @patch
@@ -263,24 +272,26 @@ def bounds_embedded(
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #8cfc9e76
 @patch
-def _plans(self: SinkhornTransport, weights):
-    "Batches of the last solve with their rounded plans, times the weights; pairs of weight 0 are left out."
-    weights = self._weights(weights)
-    for at in self._groups(np.flatnonzero(weights)):
-        batch = self._load(self.which[at])
-        g, _ = self._potentials(self.which[at], batch.b.shape[1])
-        share = torch.as_tensor(weights[at], device=self.device)[:, None, None]
-        yield batch, share * batch.plan(g, self.epsilon)
+def _weighted(self: SinkhornPlans, weights):
+    "Batches with their rounded plans, times the weights; pairs of weight 0 are left out."
+    weights = as_cotangent(weights, len(self.which))
+    chosen = np.flatnonzero(weights)
+    for group in self.engine._groups(self.which[chosen]):
+        at = chosen[group]
+        batch = self.engine._load(self.Z, self.which[at])
+        g = self.engine._potentials([self.potentials[p] for p in at], batch.b.shape[1])
+        share = torch.as_tensor(weights[at], device=self.engine.device)[:, None, None]
+        yield batch, share * batch.plan(g, self.engine.epsilon)
 
 
 @patch
 def coupling(
-    self: SinkhornTransport,
-    weights,  # (n_pairs,) one for each pair of the last solve
+    self: SinkhornPlans,
+    weights,  # (P,) one for each pair
 ) -> sparse.csr_array:  # (N, N) symmetric
     "sum_p weights_p (plan_p + plan_p') over all points; entries up to 1e-12 are dropped. A blurred plan is large."
-    total = sparse.csr_array((len(self.Z),) * 2) if hasattr(self, "Z") else 0
-    for batch, plan in self._plans(weights):
+    total = sparse.csr_array((len(self.Z),) * 2)
+    for batch, plan in self._weighted(weights):
         p, i, j = torch.nonzero(plan.abs() > 1e-12, as_tuple=True)
         mass, row, col = (x.cpu().numpy() for x in (plan[p, i, j], batch.rows[p, i], batch.cols[p, j]))
         total += sparse.coo_array((mass, (row, col)), shape=total.shape).tocsr()
@@ -288,14 +299,14 @@ def coupling(
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #a4c634aa
 @patch
-def grad_embedded(
-    self: SinkhornTransport,
-    weights,  # (n_pairs,) one for each pair of the last solve
+def grad(
+    self: SinkhornPlans,
+    weights,  # (P,) one for each pair
 ) -> np.ndarray:  # (N, k): d/dZ of sum_p weights_p cost_p, the plans held fixed
     "Envelope theorem: the plan times the gradient of the distance."
-    Z = torch.as_tensor(getattr(self, "Z", np.zeros((0, 0))), device=self.device)
+    Z = torch.as_tensor(self.Z, device=self.engine.device)
     total = torch.zeros_like(Z)
-    for batch, plan in self._plans(weights):
+    for batch, plan in self._weighted(weights):
         pull = torch.where(batch.cost > 0, plan / batch.cost, 0.0)
         X, Y = Z[batch.rows], Z[batch.cols]
         for index, part in (
