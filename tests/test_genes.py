@@ -45,7 +45,7 @@ def test_direction_and_test_are_those_of_scipy(fitted):
     adata, model = fitted
     D, ranking = fitted_distributions(adata), rank_genes(adata).set_index("gene")
     means = np.stack([np.asarray(D[i].mean(axis=0, dtype=float)).ravel() for i in range(len(D))])
-    ill = D.class_names[D.labels] == "diseased"
+    ill = D.classes == "diseased"
     p = pd.Series(np.nan_to_num(ttest_ind(means[ill], means[~ill]).pvalue, nan=1), D.feature_names)
     assert np.allclose(p[ranking.index], ranking.p_value, rtol=1e-3)
     gap = pd.Series(means[ill].mean(axis=0) - means[~ill].mean(axis=0), D.feature_names)[ranking.index]

@@ -43,11 +43,11 @@ def joint_distances(
 # %% ../../nbs/5_cells/55_patients.ipynb #0bf752bf
 def isolation(
     D,  # (n + n', n + n') of `joint_distances`
-    groups,  # (n,) donors of the old samples
+    donors,  # (n,) of the old samples
 ):  # (n',) above 1: farther from all old samples than any old one is
     "Distance to the nearest old sample over the largest distance of an old sample to the nearest of another donor."
-    n = len(groups)
-    others = np.where(groups[:, None] == groups[None], np.inf, D[:n, :n])
+    n = len(donors)
+    others = np.where(donors[:, None] == donors, np.inf, D[:n, :n])
     largest = others.min(axis=1).max()
     return D[n:, :n].min(axis=1) / (largest if np.isfinite(largest) else np.nan)  # one donor alone is no yardstick
 
@@ -123,17 +123,16 @@ def placement_table(
     k,  # neighbours that vote
 ):  # DataFrame, a row a new sample
     "What the distances say about each new sample."
-    n, labels = len(old), old.class_names[old.labels].astype(str)
+    n, labels = len(old), old.classes.astype(str)
     vote = KNeighborsClassifier(min(k, n), weights="distance", metric="precomputed").fit(D[:n, :n], labels)
     share = vote.predict_proba(D[n:, :n])
-    groups = np.arange(n) if old.groups is None else old.groups
     columns = {
         "predicted": vote.classes_[share.argmax(axis=1)],
         "vote": share.max(axis=1),
         "nearest": old.sample_names[D[n:, :n].argmin(axis=1)],
         "distance": D[n:, :n].min(axis=1),
-        "ratio": isolation(D, groups),
-        "ratio_all": isolation(D_all, groups),
+        "ratio": isolation(D, old.donors),
+        "ratio_all": isolation(D_all, old.donors),
     }
     return pd.DataFrame(columns)
 
@@ -161,7 +160,7 @@ def place_patients(
     known, arrived = old.sample_names.astype(str), new.sample_names.astype(str)
     names = np.concatenate([known, np.where(np.isin(arrived, known), np.char.add(arrived, " (new)"), arrived)])
     table = placement_table(old, D, D_all, k).set_axis(names[len(old) :])
-    return Placement(table, pd.DataFrame(D, names, names), old.class_names[old.labels].astype(str))
+    return Placement(table, pd.DataFrame(D, names, names), old.classes.astype(str))
 
 # %% ../../nbs/5_cells/55_patients.ipynb #79332df6
 def plot_placement(

@@ -55,7 +55,7 @@ def cell_relevance(
         right[~inside] += (share * (vote.classes_ == label[~inside, None])).sum(axis=1)
         count[~inside] += 1
     accuracy = np.divide(right, count, out=np.full(len(label), np.nan), where=count > 0)
-    columns = {"sample": D.sample_names[D.sample], "label": D.class_names[label], "accuracy": accuracy}
+    columns = {"sample": D.sample_names[D.sample], "label": D.classes[D.sample], "accuracy": accuracy}
     return pd.DataFrame({**columns, "relevant": accuracy >= threshold}, D.point_names)
 
 # %% ../../nbs/5_cells/56_cells.ipynb #73430032
