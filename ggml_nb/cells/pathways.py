@@ -106,8 +106,8 @@ def enrich_genes(
     top=50,  # genes of the head that are tested, half of the genes at most, and none of importance 0
 ):  # DataFrame, smallest p first: gene_set, overlap, size, p_value, fdr, genes
     "Over-representation of gene sets among the top genes: hypergeometric test, Benjamini-Hochberg over sets."
-    names, sets = as_gene_sets(ranking, gene_sets)
     check_top(top)
+    names, sets = as_gene_sets(ranking, gene_sets)
     head, total = set(head_genes(ranking, min(top, -(-len(names) // 2)))), len(set(names))
     hits = {name: head & genes for name, genes in sets.items()}
     p = [hypergeom.sf(len(hits[name]) - 1, total, len(genes), len(head)) for name, genes in sets.items()]
