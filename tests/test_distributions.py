@@ -78,6 +78,36 @@ def test_errors_name_the_argument(change, message):
         Distributions(**{**good, **change})
 
 
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda D: Distributions([["TP53"], [1]], [0, 1], [0, 1]), TypeError, "points must be a numeric"),
+        (
+            lambda D: Distributions.from_list([np.ones((4, 2)), np.ones((3, 5))], [0, 1]),
+            ValueError,
+            "share their number",
+        ),
+        (lambda D: D.subset([0, 0]), ValueError, "indices must name at least one distribution, each once"),
+        (lambda D: D.subsample(0), ValueError, "n_points must be at least 1"),
+        (lambda D: D[1:3], TypeError, "takes the number of one distribution, got slice"),
+        (lambda D: split_distributions(D.points), TypeError, "must be a Distributions, got ndarray"),
+        (lambda D: make_distributions(dim=1), ValueError, "need dim >= 2"),
+        (lambda D: make_distributions(n_per_class=0), ValueError, "n_per_class >= 1"),
+    ],
+)
+def test_parts_and_lists_are_checked(call, error, message):
+    with pytest.raises(error, match=message):
+        call(random_distributions(0))
+
+
+def test_classes_and_donors_follow_the_parts():
+    D = Distributions(np.eye(4), [0, 1, 2, 3], ["b", "a", "b", "c"])
+    assert D.classes.tolist() == ["b", "a", "b", "c"] and D.donors.tolist() == [0, 1, 2, 3]
+    assert D.subset([3, 0]).classes.tolist() == ["c", "b"] and D.subset([3, 0]).donors.tolist() == [0, 1]
+    D.groups = np.array(["x", "x", "y", "z"])
+    assert D.donors is D.groups and D.subset([3, 0]).donors.tolist() == ["z", "x"]
+
+
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=20), st.integers(1, 4), st.integers(0, 99))
 @settings(max_examples=50, deadline=None)
 def test_triplets_are_triplets(labels, t, seed):

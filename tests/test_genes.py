@@ -1,10 +1,12 @@
 """The ranked list: its columns, its stability, its interactions, gene sets."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import f as f_distribution
-from scipy.stats import f_oneway, ttest_ind
+from scipy.stats import f_oneway, false_discovery_control, hypergeom, ttest_ind
 
 from ggml_nb import (
     GGML,
@@ -16,6 +18,7 @@ from ggml_nb import (
     from_anndata,
     gene_interactions,
     make_scrna,
+    prerank_genes,
     pseudobulk_test,
     rank_genes,
 )
@@ -45,7 +48,7 @@ def test_direction_and_test_are_those_of_scipy(fitted):
     adata, model = fitted
     D, ranking = fitted_distributions(adata), rank_genes(adata).set_index("gene")
     means = np.stack([np.asarray(D[i].mean(axis=0, dtype=float)).ravel() for i in range(len(D))])
-    ill = D.class_names[D.labels] == "diseased"
+    ill = D.classes == "diseased"
     p = pd.Series(np.nan_to_num(ttest_ind(means[ill], means[~ill]).pvalue, nan=1), D.feature_names)
     assert np.allclose(p[ranking.index], ranking.p_value, rtol=1e-3)
     gap = pd.Series(means[ill].mean(axis=0) - means[~ill].mean(axis=0), D.feature_names)[ranking.index]
@@ -115,8 +118,76 @@ def test_gene_sets_agree_with_gseapy(fitted):
     ours = enrich_genes(ranking, sets, top=30).set_index("gene_set")
     result = gseapy.enrich(list(ranking.gene[:30]), sets, background=list(ranking.gene), outdir=None).results
     result = result.set_index("Term")
-    assert np.allclose(result["P-value"].astype(float), ours.p_value[result.index])
+    assert np.allclose(result["P-value"].astype(float), ours.p_value[result.index], rtol=1e-9, atol=0)
     assert ours.index[0] == "head"
+
+
+def test_enrichment_is_the_hypergeometric_test_of_every_set(fitted):
+    "Sets without a hit count in the correction; genes that were not ranked do not count in a set."
+    ranking, rng = rank_genes(fitted[1]), np.random.default_rng(1)
+    sets = {f"set {i}": [*rng.choice(ranking.gene, 40, replace=False), "TP53"] for i in range(6)}
+    sets |= {"none": list(ranking.gene[-9:]), "unknown": ["TP53"]}
+    table = enrich_genes(ranking, sets, top=25).set_index("gene_set")
+    assert list(table.columns) == ["overlap", "size", "p_value", "fdr", "genes"]
+    assert set(table.index) == set(sets) - {"unknown"} and table.overlap["none"] == 0
+    for name, row in table.iterrows():
+        genes = ranking.gene.isin(sets[name])
+        assert (row.overlap, row["size"]) == (genes[:25].sum(), genes.sum())
+        want = hypergeom.sf(row.overlap - 1, len(ranking), row["size"], 25)
+        assert np.isclose(row.p_value, want, rtol=1e-9, atol=0)
+        assert row.genes == " ".join(sorted(ranking.gene[:25][genes[:25]]))
+    assert np.allclose(table.fdr, false_discovery_control(table.p_value))
+    with pytest.raises(ValueError, match="gene_sets share no gene with the ranking"):
+        enrich_genes(ranking, {"unknown": ["TP53"]})
+
+
+def walk(weight, inside):
+    "The enrichment score of Subramanian and others, step by step."
+    order, P, farthest = np.argsort(-weight, kind="stable"), 0.0, 0.0
+    for g in order:
+        P += abs(weight[g]) / abs(weight[inside]).sum() if inside[g] else -1 / (~inside).sum()
+        farthest = P if abs(P) > abs(farthest) else farthest
+    return farthest
+
+
+@pytest.mark.parametrize("names", ["gene", "mixed case", "numbers"])
+def test_prerank_finds_the_ends_of_an_axis(names):
+    pytest.importorskip("gseapy")
+    rng = np.random.default_rng(0)
+    kinds = {"gene": "gene {}", "mixed case": "Gene{}a", "numbers": "{}"}
+    genes = np.array([kinds[names].format(i) for i in range(200)])
+    weight = rng.normal(size=200)
+    weight[:20], weight[20:40] = weight[:20] + 2, weight[20:40] - 2
+    ranking = pd.DataFrame({"gene": genes, "axis_1": rng.normal(size=200), "axis_2": weight})
+    sets = {"up": genes[:20], "down": genes[20:40], "any": genes[::9], "one": genes[:1], "not here": ["x"]}
+    table = prerank_genes(ranking, sets, axis=2)
+    assert list(table.columns) == ["gene_set", "es", "nes", "p_value", "fdr", "genes"]
+    assert set(table.gene_set) == set(sets) - {"not here"} and table.nes.abs().is_monotonic_decreasing
+    pd.testing.assert_frame_equal(table, prerank_genes(ranking.sample(frac=1, random_state=0), sets, axis=2))
+    table = table.set_index("gene_set")
+    for name, row in table.iterrows():
+        assert np.isclose(row.es, walk(weight, np.isin(genes, sets[name])))
+        leading = row.genes.replace("gene ", "gene_").split()
+        assert leading and set(leading) <= {g.replace(" ", "_") for g in sets[name]}
+    assert table.nes["up"] > 1.5 and table.nes["down"] < -1.5 and table.p_value[["up", "down"]].max() < 0.01
+    assert table.p_value["any"] > 0.05
+
+
+def test_prerank_says_what_is_missing(fitted, monkeypatch):
+    ranking = rank_genes(fitted[1])
+    sets = {"a": list(ranking.gene[:9])}
+    with pytest.raises(ValueError, match="axis must be the number of one of the columns axis_1, .*, got 9"):
+        prerank_genes(ranking, sets, axis=9)
+    with pytest.raises(ValueError, match="gene_sets share no gene with the ranking"):
+        prerank_genes(ranking, {"a": ["TP53"]})
+    monkeypatch.setitem(sys.modules, "gseapy", None)
+    with pytest.raises(ImportError, match=r"pip install 'ggml_nb\[scrna\]'"):
+        prerank_genes(ranking, sets)
+    assert len(enrich_genes(ranking, sets)) == 1  # needs no extra
+    monkeypatch.undo()
+    pytest.importorskip("gseapy")
+    with pytest.raises(ValueError, match="no set has from min_size to max_size genes"):
+        prerank_genes(ranking, sets, min_size=15)
 
 
 @pytest.mark.parametrize("top", [0, -3, 2.5, "10", None, True])

@@ -1,4 +1,4 @@
-"""New patients, relevant cells, blended metrics, summaries of clouds."""
+"""New patients, relevant cells, summaries of clouds."""
 
 import warnings
 
@@ -7,12 +7,10 @@ import dask.array as da
 import numpy as np
 import pytest
 from scipy import sparse
-from scipy.spatial.distance import pdist
 
 from ggml_nb import (
     GGML,
     Distributions,
-    blend_euclidean,
     cell_relevance,
     fit_anndata,
     fitted_distributions,
@@ -22,7 +20,6 @@ from ggml_nb import (
     pairwise_wasserstein,
     permutation_test,
     place_patients,
-    plot_blend,
     plot_embedding,
     plot_placement,
     plot_relevance,
@@ -228,7 +225,6 @@ def test_wrong_types_are_named(cohort):
         "fitted must be an AnnData": lambda: place_patients(None, arrived),
         "old must be a Distributions, got AnnData": lambda: place_patients(model, arrived, "sample", old=known),
         "gene_filter cannot be given": lambda: place_patients(known, arrived, gene_filter=None),
-        "points must be a numeric .*, got an AnnData": lambda: blend_euclidean(known, model.components_),
         "distributions must be a Distributions, got AnnData": lambda: pairwise_wasserstein(known),
         "X must be a Distributions or a list of clouds, got AnnData": lambda: GGML().fit(known, ["a"]),
         "summary must be a Distributions": lambda: summary_error(D, known),
@@ -271,17 +267,6 @@ def test_a_cell_is_not_judged_by_its_own_donor():
     D = Distributions.from_list(clouds, np.tile([0, 1], 6))
     with warnings.catch_warnings(action="ignore"):
         assert cell_relevance(D, n_splits=6, k=10).accuracy.mean() < 0.8
-
-
-def test_blend_is_the_weighted_mean_of_both(cohort):
-    D, W = fitted_distributions(cohort[0]), cohort[2].components_
-    ends = [pdist(project(D.points, blend_euclidean(D.points, W, w))) ** 2 for w in (0, 1)]
-    assert np.allclose([e.mean() for e in ends], 1, rtol=0.01)
-    half = pdist(project(D.points, blend_euclidean(D.points, W, 0.5))) ** 2
-    assert np.allclose(half, (ends[0] + ends[1]) / 2)
-    assert plot_blend(D.points[:100], W, D.labels[D.sample[:100]]).collections
-    with pytest.raises(ValueError, match="nothing to blend"):
-        blend_euclidean(D.points, 0 * W)
 
 
 @pytest.mark.parametrize("method", ["kmeans", "gmm"])

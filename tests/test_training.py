@@ -347,7 +347,7 @@ def test_axes_that_shuffled_labels_have_too_are_not_kept():
     shift[labels == 1, 0, 0], shift[labels == 2, 0, 1] = 3, 3
     data = Distributions.from_list(rng.normal(size=(36, 12, 8)) + shift + 0.5 * rng.normal(size=(36, 1, 8)), labels)
     B = data.points.astype(float)
-    plans = PairwiseTransport(data, partner_pairs(labels, None, 10, rng))
+    plans = PairwiseTransport(data, partner_pairs(labels, data.donors, 10, rng))
     plans.solve_embedded(B)
 
     def values(labels):

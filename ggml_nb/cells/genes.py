@@ -90,8 +90,7 @@ def donor_half(
     rng,  # numpy Generator
 ):  # (n',) int
     "Samples of a random half of the donors of each class, and of two donors at least."
-    groups = np.arange(len(distributions)) if distributions.groups is None else distributions.groups
-    donors, code = np.unique(groups, return_inverse=True)
+    donors, code = np.unique(distributions.donors, return_inverse=True)
     kinds = [tuple(np.unique(distributions.labels[code == i])) for i in range(len(donors))]
     kept = []
     for kind in sorted(set(kinds)):  # a donor may have samples of several classes
@@ -142,7 +141,7 @@ def rank_genes(
         D = distributions
         if not np.array_equal(D.feature_names, names):
             raise ValueError("distributions must have the features of the metric, in its order: give those of the fit")
-        tested = pseudobulk_test(sample_means(D), D.class_names[D.labels], D.groups)
+        tested = pseudobulk_test(sample_means(D), D.classes, D.donors)
     elif isinstance(source, anndata.AnnData):
         stored = source.uns["ggml"]
         tested = pseudobulk_test(stored["means"], stored["labels"], stored.get("groups"))

@@ -277,7 +277,7 @@ def learned_record(
         "history": {name: model.history_[name] for name in model.history_.dtype.names},
         "distances": model.pairwise(distributions),
         "samples": np.asarray(distributions.sample_names, dtype=str),
-        "labels": np.asarray(distributions.class_names[distributions.labels], dtype=str),
+        "labels": np.asarray(distributions.classes, dtype=str),
         "means": sample_means(distributions),
         **({} if distributions.groups is None else {"groups": np.asarray(distributions.groups, dtype=str)}),
         "versions": {name: version(name) for name in ("ggml_nb", "anndata", "numpy", "torch")},
@@ -299,7 +299,7 @@ def fitted_distributions(
             f"adata lacks {some_names(missing)} of the fit's genes: give it whole, or run fit_anndata again"
         )
     D = from_anndata(adata, gene_filter=None if asked["use_rep"] else names, **asked)
-    means, labels = sample_means(D), D.class_names[D.labels].astype(str)
+    means, labels = sample_means(D), D.classes.astype(str)
     if means.shape != known["means"].shape or not np.allclose(means, known["means"], rtol=1e-4, atol=1e-5):
         raise ValueError("the cells of adata are not those of the fit, whose means differ: run fit_anndata again")
     if not np.array_equal(labels, known["labels"].astype(str)):

@@ -46,8 +46,7 @@ def shuffle_labels(
     rng,  # numpy Generator
 ):  # Distributions with permuted labels
     "Permute labels as the design allows: donors of one class among each other, whole; others within themselves."
-    labels, groups = distributions.labels.copy(), distributions.groups
-    donors = np.arange(len(labels)) if groups is None else groups
+    labels, donors = distributions.labels.copy(), distributions.donors
     members = [np.flatnonzero(donors == g) for g in np.unique(donors)]
     mixed = [len(np.unique(labels[m])) > 1 for m in members]
     whole = [m for m, several in zip(members, mixed) if not several]

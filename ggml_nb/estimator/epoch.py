@@ -103,14 +103,13 @@ def keep_back(
 ) -> tuple:  # indices to train on, (T, 3) triplets to stop by
     "A fifth of the donors for stopping, if there are 15 of them and every class has two on each side; else all train."
     labels, n = np.unique(distributions.labels, return_inverse=True)[1], len(distributions)
-    groups = np.arange(n) if distributions.groups is None else distributions.groups
     triplets = make_triplets(labels, t, rng, cost)
-    train, enough = np.arange(n), len(np.unique(groups)) >= 15 and np.bincount(labels).max() >= 5
+    train, enough = np.arange(n), len(np.unique(distributions.donors)) >= 15 and np.bincount(labels).max() >= 5
     if enough:
         kfold = StratifiedGroupKFold(5, shuffle=True, random_state=int(rng.integers(2**31)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a class of fewer than five: judged in the next line
-            inner, outer = next(kfold.split(labels, labels, groups))
+            inner, outer = next(kfold.split(labels, labels, distributions.donors))
         enough = min(np.bincount(labels[side], minlength=labels.max() + 1).min() for side in (inner, outer)) >= 2
     if enough:
         train, triplets = inner, triplets[np.isin(triplets, outer).any(axis=1)]

@@ -186,7 +186,7 @@ def fit(
     "Learn the metric from class labels on distributions (eq. 9)."
     distributions = check_distributions(X, y)
     check_parameters(self)
-    check_classes(distributions.class_names[distributions.labels])
+    check_classes(distributions.classes)
     if not distributions.weights.all():  # points without mass, as padding has, are no part of scale and start
         distributions = distributions.take(np.flatnonzero(distributions.weights))
     rng = first_rng(self)

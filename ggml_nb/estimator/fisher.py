@@ -12,13 +12,12 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 # %% ../../nbs/3_estimator/32_fisher.ipynb #49d3246e
 def partner_pairs(
     labels,  # (n,) int classes
-    groups,  # (n,) donors, or None
+    donors,  # (n,)
     partners,  # drawn for each distribution in its own class, and as many spread over the others
     rng,  # numpy Generator
 ):  # (P, 2) int, i < j
     "A few pairs that every distribution takes part in; same-class partners come from other donors where there are any."
-    labels, classes = np.asarray(labels), np.unique(labels)
-    donors = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    labels, donors, classes = np.asarray(labels), np.asarray(donors), np.unique(labels)
     pairs = set()
     for i, own in enumerate(labels):
         for c in classes:

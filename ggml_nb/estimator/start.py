@@ -89,7 +89,7 @@ def spectral_start(
     Z = few.points @ single if sparse.issparse(few.points) else few.points * inverse
     Q = search_basis(Z, few.sample, seed)
     B = reduce_points(Z, Q.T, n_jobs)
-    q, pairs = B.shape[1], partner_pairs(few.labels, few.groups, partners, rng)
+    q, pairs = B.shape[1], partner_pairs(few.labels, few.donors, partners, rng)
     if len({few.labels[i] == few.labels[j] for i, j in pairs}) < 2:
         raise ValueError("labels: the start needs two classes, and two distributions in one of them")
     transport = PairwiseTransport(few, pairs, tol, n_jobs)

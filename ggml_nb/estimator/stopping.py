@@ -122,7 +122,7 @@ def start_stays(
     distributions,  # Distributions
 ) -> bool:
     "With fewer than 10 donors training does not change a spectral start."
-    donors = len(distributions) if distributions.groups is None else len(np.unique(distributions.groups))
+    donors = len(np.unique(distributions.donors))
     spectral = model.metric is None and isinstance(model.init, str) and model.init == "spectral"
     stays = model.units == "relative" and spectral and donors < 10
     if stays and model.reg:

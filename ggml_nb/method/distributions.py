@@ -184,6 +184,16 @@ class Distributions:
         self.offsets = np.concatenate([[0], np.cumsum(np.bincount(self.sample, minlength=n))])
         self.source, self.point_names = {}, None  # of an AnnData: layer and use_rep; obs names, (N,)
 
+    @property
+    def classes(self):
+        "The name of each distribution's class, (n,)."
+        return self.class_names[self.labels]
+
+    @property
+    def donors(self):
+        "The donor of each distribution, (n,); without `groups` each is its own."
+        return np.arange(len(self.labels)) if self.groups is None else self.groups
+
     @classmethod
     def from_list(
         cls,
