@@ -193,11 +193,11 @@ FILES = """\b
 files in DIR:
   report.json               held-out accuracy and clusters under both metrics; samples of each
                             side, arguments, seed, versions, seconds
-  metric.npz                the learned metric, for the commands distances and genes, and GGML.load
+  metric.npz                the learned metric, for the commands distances, genes, and GGML.load
   distances.csv             OT distances of all samples under the learned metric
   distances_euclidean.csv   the same under the Euclidean metric
   embedding.csv             the samples: label, side (train or test), UMAP under both metrics
-  genes.csv                 the features by their share of the metric, and their weight on each axis
+  genes.csv                 the features by their share of the metric, and their weight on axes
   learning_curve.png  clustermap.png  umap_samples.png  umap_cells.png  genes.png"""
 DIM = "features: one that tells the classes apart, and noise (the paper: 2 or 200)"
 
