@@ -1,8 +1,8 @@
-"""The page (lesson 17) on the paper's synthetic data, with a constant and with a decaying step: held-out accuracy of k-NN.
+"""The page (lesson 17) on the paper's synthetic data, with a constant and with a decaying step: held-out k-NN.
 
     python benchmarks/page.py [--splits 10] [--write]
 
-Full size (30 clouds of 300 points), half/half splits of one draw; the exact engine stands in for POT through `costs=`."""
+Full size (30 clouds of 300 points), half/half splits of one draw; the exact engine stands in for POT."""
 
 import argparse
 import time

@@ -21,10 +21,9 @@ from scipy.spatial.distance import squareform
 
 from ggml_nb import GGML, Distributions, from_anndata, make_distributions, make_scrna, pairwise_wasserstein
 from ggml_nb.estimator.checkpoint import write_npz
-from ggml_nb.shell.arguments import unfinished
-from ggml_nb.shell.cli import main
+from ggml_nb.shell.cli import LEARNING, main
 from ggml_nb.shell.download import DATASETS
-from ggml_nb.shell.outcome import checkpoint_in, euclidean_cells
+from ggml_nb.shell.outcome import checkpoint_in, euclidean_cells, unfinished
 
 COMMAND = [str(Path(sys.executable).with_name("ggml-nb"))]
 KEYS = ["--sample-key", "sample", "--label-key", "label"]
@@ -232,7 +231,7 @@ def test_an_interrupted_download_says_how_to_go_on(call, monkeypatch):
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ggml_nb.shell.cli.download_cellxgene", stop)
+    monkeypatch.setattr("ggml_nb.shell.download.download_cellxgene", stop)
     for args in (["download", "kidney"], ["paper", "kidney", "-o", "out"]):
         error = call(*args, status=130).err
         assert error == "ggml-nb: error: interrupted, what came so far is kept: the same command goes on\n"
@@ -272,7 +271,24 @@ def test_help_is_a_page_to_work_from(call, monkeypatch):
     for command in commands:
         page += call(command, "-h").out
     assert max(map(len, page.splitlines())) <= 100
-    assert "(default: None)" not in page and "(default: 0.0)" in page and "report.json" in page
+    assert "default: None" not in page and "[default: 0.0]" in page and "report.json" in page
+
+
+def test_help_and_version_load_nothing_heavy():
+    heavy = "torch numba anndata umap matplotlib sklearn scipy pandas numpy h5py".split()
+    for flag in ("-h", "-V"):
+        code = f"import sys; from ggml_nb.__main__ import main; status = main(['{flag}'])"
+        code += f"; print(status, [m for m in {heavy} if m in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.endswith("\n0 []\n") and not done.stderr
+
+
+def test_what_the_help_says_twice_agrees(call):
+    names = [flag.removeprefix("--").replace("-", "_") for flag, *_ in LEARNING]
+    assert {name: how["default"] for name, (*_, how) in zip(names, LEARNING)} == {
+        name: GGML().get_params()[name] for name in names
+    }
+    assert all(", ".join(DATASETS) in " ".join(call(name, "-h").out.split()) for name in ("download", "paper"))
 
 
 def broken(folder, change):
@@ -300,9 +316,9 @@ def broken(folder, change):
         ([*KEYS, "--use-rep", "X_pca"], lambda a: None, "use_rep='X_pca' is not there"),
         ([*KEYS, "--layer", "logged"], lambda a: None, "layer='logged' is not there"),
         ([*KEYS, "--layer", "logged", "--use-rep", "X_pca"], lambda a: None, "not allowed with argument"),
-        ([*KEYS, "--rank", "0"], lambda a: None, "--rank: must be a whole number of at least 1"),
+        ([*KEYS, "--rank", "0"], lambda a: None, "'--rank': 0 is not in the range x>=1"),
         ([*KEYS, "--lr", "0"], lambda a: None, "lr must be a finite number above 0"),
-        (["--sample-key", "sample"], lambda a: None, "required: --label-key"),
+        (["--sample-key", "sample"], lambda a: None, "Missing option '--label-key'"),
     ],
 )
 def test_bad_input_is_one_clear_line(args, change, message, tmp_path, call):
@@ -332,10 +348,10 @@ def test_bad_input_is_one_clear_line(args, change, message, tmp_path, call):
         (["paper", "breast", "-o", "out"], "--label-key is needed"),
         (["paper", "text", "-o", "out"], "--sample-key is needed"),
         (["paper", "nowhere.h5ad", "-o", "out"], "nowhere.h5ad is neither a file nor one of kidney, breast"),
-        (["paper", "kidney", "--rank", "0", "-o", "out"], "--rank: must be a whole number"),
+        (["paper", "kidney", "--rank", "0", "-o", "out"], "'--rank': 0 is not in the range x>=1"),
         (["paper", "kidney", "--lr", "0", "-o", "out"], "lr must be a finite number above 0"),
         (["paper", "kidney", "-o", "out"], "cannot reach http://127.0.0.1:9/"),
-        (["fly"], "invalid choice: 'fly'"),
+        (["fly"], "No such command 'fly'"),
     ],
 )
 def test_wrong_files_are_one_clear_line(args, message, tmp_path, monkeypatch, call):

@@ -76,8 +76,8 @@ def test_wheel_works_without_development_tools(copy, tmp_path):
     venv.create(tmp_path / "env", with_pip=True)
     folder = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
     run(folder / "python", "-m", "pip", "install", "-c", ROOT / "constraints.txt", wheel, cwd=tmp_path)
-    assert "usage: ggml-nb" in run(folder / "ggml-nb", "-h", cwd=tmp_path)
-    assert "usage: ggml-nb" in run(folder / "python", "-m", "ggml_nb", "-h", cwd=tmp_path)
+    assert "Usage: ggml-nb" in run(folder / "ggml-nb", "-h", cwd=tmp_path)
+    assert "Usage: ggml-nb" in run(folder / "python", "-m", "ggml_nb", "-h", cwd=tmp_path)
     check = "import importlib.util, ggml_nb, sys; sys.exit(importlib.util.find_spec('nbdev') is not None)"
     run(folder / "python", "-c", check, cwd=tmp_path)
     run(folder / "python", "-m", "pip", "check", cwd=tmp_path)
