@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.stats import t as student
 from sklearn.utils import check_scalar
 
-from ..estimator.axes import shuffle_labels
+from ..estimator.fisher import shuffle_labels
 from .evaluation import check_splits, cross_validate
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #a20fb6c8
