@@ -15,7 +15,7 @@ _HOMES = {
     "method.triplets": "all_triplets make_triplets unique_pairs",
     "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein transport_cost",
     "estimator.estimator": "GGML",
-    "evaluation.chance": "confidence_interval permutation_test",
+    "evaluation.chance": "accuracy_interval confidence_interval majority_answers permutation_test",
     "evaluation.comparison": "compare_metrics",
     "evaluation.evaluation": "clustering_scores cross_validate knn_score split_distributions",
     "evaluation.pictures": "plot_clustermap plot_embedding plot_grid",
