@@ -23,7 +23,8 @@ from ..method.distributions import Distributions, as_codes, as_points
 from .files import expression, opened, project_cells, read_rows, warn_if_counts
 from ..method.mahalanobis import some_names
 from ..estimator.checkpoint import params_json
-from ..estimator.estimator import GGML, check_linear, check_parameters, columns_for
+from ..estimator.estimator import GGML, check_parameters
+from ..estimator.metric import check_linear, columns_for
 from ..estimator.scale import feature_moments
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #7c1d09e4

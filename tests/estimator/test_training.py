@@ -1,5 +1,7 @@
 """GGML behaves as scikit-learn's estimators do, and finds the signal."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -440,3 +442,37 @@ def test_a_network_has_no_ranking():
 def test_maps_refuse_what_they_cannot_embed(make, error, message, data):
     with pytest.raises(error, match=message):
         make(data.points)
+
+
+def test_a_metric_remembers_whom_it_learned_from(tmp_path):
+    data = make_distributions(6, n_points=12, seed=0)
+    known, new = data.subset(np.arange(0, 30, 2)), data.subset(np.arange(1, 30, 2))
+    model = GGML(random_state=0, n_jobs=1).fit(known)
+    model.save(tmp_path / "metric.npz")
+    again = GGML.load(tmp_path / "metric.npz")
+    D = PairwiseTransport(data, tol=1e-9, n_jobs=1).solve(model.components_)
+    square = np.zeros((30, 30))
+    square[np.triu_indices(30, 1)] = D
+    oracle = (square + square.T)[1::2, ::2]
+    for one in (model, again):
+        distance, index = one.kneighbors(new, 3)
+        assert np.allclose(distance, np.sort(oracle, axis=1)[:, :3], rtol=1e-4)
+        assert one.score(new) == np.mean(one.predict(new) == new.classes) >= 0.9
+        assert np.allclose(one.predict_proba(new).sum(axis=1), 1)
+    assert np.array_equal(model.predict_proba(new), again.predict_proba(new))
+    assert model.score([new[i] for i in range(len(new))], new.classes) == model.score(new)
+    assert list(model.get_feature_names_out()) == [f"ggml{i}" for i in range(len(model.components_))]
+    del again.clouds_  # as in a file of version 0.1
+    with pytest.raises(ValueError, match="no clouds to compare with"):
+        again.predict(new)
+
+
+def test_a_metric_of_the_first_version_still_loads(tmp_path):
+    data = make_distributions(3, n_points=10, seed=0)
+    model = GGML(random_state=0, n_jobs=1).fit(data)
+    model.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as file:
+        old = {name: file[name] for name in file if not name.startswith("clouds_")}
+    params = json.loads(str(old["params"])) | {"units": "relative"}  # a parameter that is gone
+    np.savez(tmp_path / "old.npz", **(old | {"params": json.dumps(params)}))
+    assert np.array_equal(GGML.load(tmp_path / "old.npz").transform(data.points), model.transform(data.points))

@@ -23,7 +23,8 @@ from ggml_nb import (
     plot_clustermap,
     split_distributions,
 )
-from ggml_nb.estimator.axes import shuffle_labels
+from ggml_nb.estimator.fisher import shuffle_labels
+from ggml_nb.estimator.metric import vote
 from ggml_nb.evaluation.chance import (
     accuracy_interval,
     majority_answers,
@@ -32,7 +33,6 @@ from ggml_nb.evaluation.chance import (
     shuffle_within,
     strata,
 )
-from ggml_nb.evaluation.evaluation import vote
 from ggml_nb.evaluation.tuning import make_trials
 
 
