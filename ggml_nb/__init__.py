@@ -36,6 +36,10 @@ def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module 'ggml_nb' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(f"ggml_nb.{_HOME[name]}"), name)
+    if callable(value):
+        from ggml_nb._help import describe
+
+        describe(value)
     return value
 
 
