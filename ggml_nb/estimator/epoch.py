@@ -19,9 +19,8 @@ from ..method.distributions import Distributions
 from .ground_metrics import DiagonalMap, LinearMap, NetworkMap
 from ..method.loss import loss_weights, regularizer
 from ..method.mahalanobis import as_matrix
-from ..solver.pairs import PairwiseTransport
+from ..solver.pairs import PairwiseTransport, pair_index
 from .start import reduce_points, spectral_start
-from ..method.transport import pair_index
 from ..method.triplets import make_triplets, unique_pairs
 from .scale import per_scale
 
