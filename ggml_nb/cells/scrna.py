@@ -22,7 +22,8 @@ from ..estimator.checkpoint import plain
 from ..method.distributions import Distributions, as_codes, as_points
 from .files import expression, opened, project_cells, read_rows, warn_if_counts
 from ..method.mahalanobis import some_names
-from ..estimator.estimator import GGML, check_linear, check_parameters, columns_for, params_json
+from ..estimator.checkpoint import params_json
+from ..estimator.estimator import GGML, check_linear, check_parameters, columns_for
 from ..estimator.scale import feature_moments
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #7c1d09e4

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIXED', 'BASELINES', 'METHODS', 'labelled_points', 'pivoted_cholesky', 'translated', 'mend_metric_learn',
-           'learn_baseline', 'check_metric', 'as_methods']
+           'learn_baseline', 'PaperGGML', 'check_metric', 'as_methods']
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #4fa4737c
 import importlib.util
@@ -17,8 +17,10 @@ from scipy.linalg.lapack import dpstrf
 from sklearn.base import BaseEstimator
 from sklearn.metrics import pairwise_distances
 
-from ..method.mahalanobis import as_matrix
-from ..estimator.estimator import GGML, PAPER, check_parameters
+from ..method.mahalanobis import as_matrix, project
+from ..method.training import PAPER, train_ggml
+from ..solver.pairs import PairwiseTransport
+from ..estimator.estimator import GGML, check_parameters
 from ..method.transport import ground_distances
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #0922d348
@@ -99,7 +101,38 @@ def learn_baseline(
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #8753bc70
 FIXED = ("euclidean", "manhattan", "cosine")
 BASELINES = ("lmnn", "lfda", "nca", "itml")
-METHODS = (*FIXED, *BASELINES, "ggml-start", "ggml-paper", "ggml")
+METHODS = (*FIXED, *BASELINES, "ggml-start", "ggml-paper", "ggml-paper-constant", "ggml")
+
+# %% ../../nbs/4_evaluation/44_baselines.ipynb #84c655de
+class PaperGGML(BaseEstimator):
+    "The paper's procedure (`train_ggml`) as an estimator of W."
+
+    def __init__(
+        self,
+        rank=PAPER["rank"],  # k
+        margin=PAPER["margin"],  # alpha
+        reg=0,  # lambda
+        reg_norm="fro",  # R
+        lr=PAPER["lr"],  # first step of Adam
+        decay=PAPER["decay"],  # factor from epoch to epoch, 1 for a constant step
+        epochs=PAPER["epochs"],
+        n_neighbors=PAPER["n_neighbors"],  # t
+        seed=0,
+        n_jobs=None,  # threads
+    ):
+        self.rank, self.margin, self.reg, self.reg_norm, self.lr, self.decay = rank, margin, reg, reg_norm, lr, decay
+        self.epochs, self.n_neighbors, self.seed, self.n_jobs = epochs, n_neighbors, seed, n_jobs
+
+    def fit(self, distributions, y=None):
+        "The page, with our engine in POT's place."
+        page = {name: value for name, value in self.get_params().items() if name != "n_jobs"}
+        engine = PairwiseTransport(distributions, n_jobs=self.n_jobs)
+        self.components_ = train_ggml(distributions, **page, costs=engine)
+        return self
+
+    def transform(self, points) -> np.ndarray:  # (N, k)
+        "Points in the learned space."
+        return project(points, self.components_)
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #e3eaa5dc
 def check_metric(
@@ -125,7 +158,11 @@ def as_methods(
     seed,
 ):  # dict of names, and names, GGML or (k, d) ndarray
     "Check the methods, and put GGML's parameters where its names stand."
-    ours = {"ggml": {}, "ggml-paper": PAPER}
+    ours = {
+        "ggml": lambda: GGML(rank=rank, random_state=seed),
+        "ggml-paper": lambda: PaperGGML(rank, seed=seed),
+        "ggml-paper-constant": lambda: PaperGGML(rank, lr=0.01, decay=1, epochs=30, seed=seed),
+    }
     if isinstance(methods, str):
         raise ValueError(f"methods must be a list of names or a dict, got {methods!r}; write [{methods!r}]")
     if not isinstance(methods, (dict, list, tuple)) or not len(methods):
@@ -142,7 +179,7 @@ def as_methods(
         elif not isinstance(method, str):
             methods[name] = as_matrix(method, distributions.d, f"methods[{name!r}]")
         elif method in ours:
-            methods[name] = GGML(rank=rank, random_state=seed, **ours[method])
+            methods[name] = ours[method]()
         elif method in BASELINES and importlib.util.find_spec("metric_learn") is None:
             raise ImportError(f"method {method!r} needs metric-learn: pip install 'ggml_nb[baselines]'")
         elif method not in METHODS:

@@ -33,7 +33,9 @@ from .budget import dismiss, within_budget
 from ..method.distributions import check_clouds
 from .evaluation import split_distributions
 from .judging import Race, is_fixed, run_splits
-from ..estimator.estimator import GGML, fingerprint, plain
+from ..estimator.checkpoint import fingerprint
+from ..estimator.checkpoint import plain
+from ..estimator.estimator import GGML
 
 # %% ../../nbs/4_evaluation/45_comparison.ipynb #e1ec922e
 def run_job(

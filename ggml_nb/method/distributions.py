@@ -172,6 +172,7 @@ class Distributions:
         class_names=None,  # (C,) names that integer labels index, default the sorted labels
         feature_names=None,  # (d,) names, default 0..d-1
         groups=None,  # (n,) the donor of each distribution: splits keep a donor on one side
+        batches=None,  # (n,) what must not be learned, of any values: the site, assay or run of each distribution
     ):
         self.points, (self.labels, self.class_names) = as_points(points), as_codes(labels, class_names)
         n, (N, self.d) = len(self.labels), self.points.shape
@@ -180,6 +181,7 @@ class Distributions:
         self.sample_names = as_names(sample_names, n, "sample_names")
         self.feature_names = as_names(feature_names, self.d, "feature_names")
         self.groups = None if groups is None else as_names(groups, n, "groups")
+        self.batches = None if batches is None else as_names(batches, n, "batches")
         self.order = np.argsort(self.sample, kind="stable")
         self.offsets = np.concatenate([[0], np.cumsum(np.bincount(self.sample, minlength=n))])
         self.source, self.point_names = {}, None  # of an AnnData: layer and use_rep; obs names, (N,)
@@ -276,7 +278,7 @@ def take(
         self.sample_names[kept],
         self.class_names,
         self.feature_names,
-        None if self.groups is None else self.groups[kept],
+        *(None if values is None else values[kept] for values in (self.groups, self.batches)),
     )
     cut.source, cut.point_names = self.source, None if self.point_names is None else self.point_names[rows]
     return cut

@@ -20,8 +20,8 @@ from ggml_nb import (
     project_anndata,
     rank_genes,
 )
-from ggml_nb.estimator.axes import chance_share, real_axes, ridge_rule, shuffle_labels
-from ggml_nb.estimator.fisher import partner_pairs
+from ggml_nb.estimator.fisher import chance_share, partner_pairs, real_axes, ridge_rule, shuffle_labels
+from ggml_nb.estimator.ground_metrics import DiagonalMap, NetworkMap
 from ggml_nb.estimator.start import reduce_points, search_basis, spectral_start
 from ggml_nb.solver.pairs import PairwiseTransport
 
@@ -153,7 +153,6 @@ def test_save_and_load(fitted, data, tmp_path):
         (dict(init="pca"), "init must be"),
         (dict(init=np.ones((2, 3))), "init has 3 columns"),
         (dict(init=np.ones((2, 5)), metric="diagonal"), "init must be left out"),
-        (dict(units="metres"), "units must be one of"),
         (dict(device="tpu"), "device must be one of"),
         (dict(checkpoint=""), "checkpoint must be the path of a file"),
         (dict(metric=torch.nn.Linear(3, 2)), "metric cannot embed points of 5 features"),
@@ -187,10 +186,12 @@ def test_finds_the_hidden_signal(dim):
 
 def test_skipped_triplets_change_nothing(monkeypatch):
     data = make_distributions(2, n_points=20, seed=3, noise_scale=1)
-    model = GGML(init="random", units="absolute", margin=5.0, max_epochs=10, tol=1e-9, random_state=0)
+    model = GGML(init="random", margin=0.3, max_epochs=10, tol=1e-9, random_state=0)
     skipping = clone(model).fit(data)
     assert skipping.history_["skipped"].max() > 0.2
-    monkeypatch.setattr("ggml_nb.estimator.epoch.undecided", lambda triplets, *_: np.ones(len(triplets), dtype=bool))
+    monkeypatch.setattr(
+        "ggml_nb.estimator.epoch.possibly_active", lambda triplets, *_: np.ones(len(triplets), dtype=bool)
+    )
     solving = clone(model).fit(data)
     assert not solving.history_["skipped"].any()
     assert np.allclose(solving.components_, skipping.components_, rtol=1e-6)
@@ -228,6 +229,16 @@ def test_classes_smaller_than_the_folds():
 def test_every_penalty_of_a_diagonal(data, norm):
     W = GGML(metric="diagonal", reg=0.1, reg_norm=norm, max_epochs=2, random_state=0).fit(data).components_
     assert W.shape == (data.d, data.d) and not W[~np.eye(data.d, dtype=bool)].any()
+
+
+class Flat(torch.nn.Linear):
+    "One number a point, in one dimension too few."
+
+    def __init__(self):
+        super().__init__(5, 1)
+
+    def forward(self, x):
+        return super().forward(x)[:, 0]
 
 
 def make_network(d):
@@ -414,3 +425,18 @@ def test_a_network_has_no_ranking():
     model = GGML(metric=torch.nn.Linear(2, 1), max_epochs=1, random_state=0).fit(make_distributions(2, seed=0))
     with pytest.raises(ValueError, match="metric is a network"):
         rank_genes(model)
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda X: DiagonalMap(sparse.csr_array(X)), TypeError, "needs dense points"),
+        (lambda X: NetworkMap(sparse.csr_array(X), torch.nn.Linear(5, 2)), TypeError, "needs dense points"),
+        (lambda X: NetworkMap(X, torch.nn.ReLU()), ValueError, "must have parameters to train"),
+        (lambda X: NetworkMap(X, Flat()).embed(), ValueError, r"must map \(N, d\) to \(N, k\)"),
+        (lambda X: NetworkMap(X, torch.nn.Linear(3, 2)).embed(), ValueError, "cannot embed points of 5 features"),
+    ],
+)
+def test_maps_refuse_what_they_cannot_embed(make, error, message, data):
+    with pytest.raises(error, match=message):
+        make(data.points)

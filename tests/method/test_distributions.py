@@ -70,6 +70,8 @@ def test_csr_stays_csr_and_float32():
         (dict(weights=[1, -1, 1]), "weights must be finite and non-negative"),
         (dict(weights=[0, 0, 1]), "sum to 0"),
         (dict(feature_names=["x"]), "feature_names must have 2"),
+        (dict(batches=["x"]), "batches must have 2"),
+        (dict(batches=["x", None]), "batches has missing"),
     ],
 )
 def test_errors_name_the_argument(change, message):
@@ -106,6 +108,14 @@ def test_classes_and_donors_follow_the_parts():
     assert D.subset([3, 0]).classes.tolist() == ["c", "b"] and D.subset([3, 0]).donors.tolist() == [0, 1]
     D.groups = np.array(["x", "x", "y", "z"])
     assert D.donors is D.groups and D.subset([3, 0]).donors.tolist() == ["z", "x"]
+
+
+@pytest.mark.parametrize("batches", [["v2", "v3", "v3", "v2"], [2, 3, 3, 2], [True, False, False, True]])
+def test_batches_of_any_values_follow_the_parts(batches):
+    D = Distributions.from_list([np.full((5, 2), i) for i in range(4)], ["a", "b", "a", "b"], batches=batches)
+    for part, kept in [(D.subset([3, 1]), [3, 1]), (D.subsample(2), range(4)), (D.take([0, 5, 10, 15]), range(4))]:
+        assert part.batches.tolist() == [batches[i] for i in kept] and part.groups is None
+    assert random_distributions(0).batches is None
 
 
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=20), st.integers(1, 4), st.integers(0, 99))
