@@ -29,7 +29,8 @@ from ..method.mahalanobis import as_matrix, project
 from ..method.training import PAPER, train_ggml
 from ..solver.pairs import PairwiseTransport
 from ..estimator.estimator import GGML, check_parameters
-from ..method.transport import all_pairs, ground_distances
+from ..method.transport import ground_distances
+from ..solver.pairs import all_pairs
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #0922d348
 def labelled_points(
