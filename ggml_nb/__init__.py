@@ -15,6 +15,7 @@ _HOMES = {
     "method.triplets": "all_triplets make_triplets unique_pairs",
     "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein transport_cost",
     "estimator.estimator": "GGML",
+    "estimator.patterns": "feature_patterns",
     "evaluation.chance": "accuracy_interval confidence_interval majority_answers permutation_test",
     "evaluation.comparison": "compare_metrics",
     "evaluation.evaluation": "clustering_scores cross_validate knn_score split_distributions",
