@@ -89,6 +89,8 @@ def transform(
         points, here = named_points(self, points, names)
     if isinstance(here, slice) and points.shape[1] != self.n_features_in_:
         raise ValueError(f"X has {points.shape[1]} features, but GGML was fitted with {self.n_features_in_}")
+    if hasattr(self, "embedding_"):
+        return self.embedding_(points)
     if hasattr(self, "components_"):
         return project(points, self.components_[:, here])
     from ggml_nb.estimator.ground_metrics import embed_new
