@@ -40,22 +40,20 @@ def section(name, example):
     "Heading, what the code says of itself, example."
     if name.startswith("ggml-nb "):
         command = commands.commands[name.removeprefix("ggml-nb ")]
-        said = command.get_help(click.Context(command, info_name=name, terminal_width=96, max_content_width=96))
+        said = command.get_help(click.Context(command, info_name=name, terminal_width=90, max_content_width=90))
         return f"### {name}\n\n{example.strip()}\n\n```text\n{said}\n```\n\n"
     value = getattr(ggml_nb, name)
     parts = [f"### {name}", described(name, value), "Example:", example.strip()]
     if isinstance(value, type):
-        methods = [
-            key for key, member in vars_of_ours(value).items() if key[0] != "_" and callable(getattr(value, key))
-        ]
+        methods = [key for key in names_of_ours(value) if key[0] != "_" and callable(getattr(value, key))]
         parts += [f"**`{name}.{key}`**\n\n{described(f'{name}.{key}', getattr(value, key))}" for key in methods]
     return "\n\n".join(parts) + "\n\n"
 
 
-def vars_of_ours(kind):
-    "Members of a class and of its bases in this package, the class's own last."
-    bases = [base for base in reversed(kind.__mro__) if base.__module__.startswith("ggml_nb.")]
-    return {key: member for base in bases for key, member in vars(base).items()}
+def names_of_ours(kind):
+    "Names of the members of a class and of its bases in this package, the class's own first."
+    bases = [base for base in kind.__mro__ if base.__module__.startswith("ggml_nb.")]
+    return dict.fromkeys(key for base in bases for key in vars(base))
 
 
 def described(name, value):
@@ -67,9 +65,7 @@ def described(name, value):
     if not returned:
         doc, _, returned = doc.partition("\n\nReturns\n-------\n")
     rows = re.findall(r"^(\w+)(?: : default=(.*))?$(?:\n {4}(.*))?", sections, re.M)
-    table = "\n".join(
-        f"| `{arg}` | {f'`{default}`' if default else ''} | {escaped(text)} |" for arg, default, text in rows
-    )
+    table = "\n".join(f"| `{arg}` | {f'`{value}`' if value else ''} | {escaped(text)} |" for arg, value, text in rows)
     parts = [f"```python\n{name}{signature(value)}\n```", escaped(doc, "\n")]
     if rows:
         parts.append(f"| parameter | default | what it is |\n|---|---|---|\n{table}")
@@ -90,7 +86,7 @@ def signature(value):
     given = inspect.signature(value)
     plain = [p.replace(annotation=inspect.Parameter.empty) for p in given.parameters.values() if p.name != "self"]
     text = str(given.replace(parameters=plain, return_annotation=inspect.Signature.empty))
-    return re.sub(r"<function (\w+) at \w+>", r"\1", "\n    ".join(textwrap.wrap(text, 96)))
+    return re.sub(r"<function (\w+) at \w+>", r"\1", "\n    ".join(textwrap.wrap(text, 88)))
 
 
 def errors(value):

@@ -6,6 +6,7 @@ become links (reference.py, which also makes the reference pages), and Sphinx wi
 """
 
 import ast
+import base64
 import importlib.util
 import os
 import re
@@ -52,6 +53,12 @@ def folded_as(source):
     return "Code of the figure" if "plt.subplots(" in source or "plt.figure(" in source else None
 
 
+def has_wide_figure(cell, most=800):
+    "Is a picture so wide that a small screen had better scroll than shrink it? Its width stands in a PNG's header."
+    pictures = ["".join(out.get("data", {}).get("image/png", "")) for out in cell.get("outputs", [])]
+    return any(int.from_bytes(base64.b64decode(png[:32])[16:20], "big") > most for png in filter(None, pictures))
+
+
 def set_tags(cell):
     "Turn a cell's directives into tags, and take the directive lines away; fold what is not to be read."
     if cell.cell_type != "code":
@@ -64,7 +71,7 @@ def set_tags(cell):
     if name:
         tags.append("hide-input")
         cell.metadata["mystnb"] = {"code_prompt_show": name, "code_prompt_hide": name}
-    cell.metadata["tags"] = tags + ["exported"] * ("export" in cell.directives_)
+    cell.metadata["tags"] = tags + ["exported"] * ("export" in cell.directives_) + ["wide"] * has_wide_figure(cell)
 
 
 def exported(notebook):

@@ -1,4 +1,4 @@
-"""What the lessons say of themselves: title, prose, links to each other, and what follows. Nothing keeps a second list."""
+"""What the lessons say of themselves: title, prose, links to each other; nothing keeps a second list of them."""
 
 import json
 import math
@@ -121,10 +121,8 @@ def box(lesson, x, y):
     "A lesson on the map: a link with number, term, and its title for whoever points at it."
     number, _, name = lesson.term.partition(" ")
     rows = two_lines(name)
-    text = "".join(
-        f'<text x="{x + 30}" y="{y + 24 + 14 * (i - (len(rows) - 1) / 2):.0f}">{row}</text>'
-        for i, row in enumerate(rows)
-    )
+    middle = y + 24 - 7 * (len(rows) - 1)
+    text = "".join(f'<text x="{x + 30}" y="{middle + 14 * i}">{row}</text>' for i, row in enumerate(rows))
     href = lesson.path.relative_to(NBS).with_suffix(".html").as_posix()
     kind = "core" if lesson.core else "engine"
     return (

@@ -53,9 +53,8 @@ def symbols():
         for row in table("symbols")
     ]
     head = ["symbol", "meaning", "shape", "first lesson", "name in code"]
-    return "The paper's letter wins. Where a letter means several things, each meaning has a row of its own.", grid(
-        head, rows
-    )
+    note = "The paper's letter wins. Where a letter means several things, each meaning has a row of its own."
+    return note, grid(head, rows)
 
 
 def code(names):
@@ -80,9 +79,7 @@ def equations():
             "Function: " + ", ".join(api_link(name) for name in functions) if functions else "",
             f"Test: {test_link(row['test'])}" if row["test"] else "Test: a cell of the lesson",
         ]
-        text.append(
-            f"## {row['name']}\n\n$$\n{row['tex']}\n$$\n\n{row['words']}\n\n" + "  \n".join(filter(None, facts))
-        )
+        text += [f"## {row['name']}", f"$$\n{row['tex']}\n$$", row["words"], "  \n".join(filter(None, facts))]
     return text
 
 
@@ -112,9 +109,7 @@ def spelling(term):
 
 def defined_in(term):
     "The lesson that defines a term: the first that has it in bold, else in its title, else at all."
-    bold, plain = (
-        re.compile(rule) for rule in (rf"(?i)\*\*({spelling(term)})s?\*\*", rf"(?i)\b({spelling(term)})s?\b")
-    )
+    bold, plain = (re.compile(rf"(?i){edge}({spelling(term)})s?{edge}") for edge in (r"\*\*", r"\b"))
     for rule, part in ((bold, "prose"), (plain, "title"), (plain, "plain")):
         for lesson in lessons():
             if rule.search(getattr(lesson, part)):
@@ -133,16 +128,16 @@ def glossary():
 
 def cited(key):
     row = next(row for row in table("bibliography") if row["key"] == key)
-    return f"{row['authors'].split(',')[0]} {row['year']}"
+    surname = re.sub(r"^([A-Z]\. )+", "", row["authors"].split(",")[0])
+    return f"{surname} {row['year']}"
 
 
 def link_terms(source, seen):
     "Make the first mention of each term in some prose a link to the glossary; `seen` are the terms linked before."
     rules = {f"t{i}": term for i, term in enumerate(table("glossary"))}
     longest = sorted(rules, key=lambda key: -len(rules[key]["term"]))
-    rule = re.compile(
-        r"(?i)(?<![\w-])(?:" + "|".join(f"(?P<{key}>(?:{spelling(rules[key])})s?)" for key in longest) + r")(?![\w-])"
-    )
+    names = "|".join(f"(?P<{key}>(?:{spelling(rules[key])})s?)" for key in longest)
+    rule = re.compile(rf"(?i)(?<![\w-])(?:{names})(?![\w-])")
 
     def link(match):
         term = rules[match.lastgroup]["term"]
