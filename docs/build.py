@@ -4,6 +4,7 @@ nbdev's directives are honoured here (`hide`, `echo`, `output`, `include`, `code
 of what it exports at its end, names in backticks become links to them, and Sphinx with myst-nb does the rest.
 """
 
+import ast
 import importlib.util
 import os
 import re
@@ -30,26 +31,38 @@ TAGS = {  # what a directive means to myst-nb
     ("code-fold", "true"): "hide-input",
 }
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
-CHAPTERS = {
-    "1_method": "1 The method",
-    "2_solver": "2 The solver",
-    "3_estimator": "3 The estimator",
-    "4_evaluation": "4 Evaluation",
-    "5_cells": "5 Single cells",
-    "6_shell": "6 From a shell",
-    "7_paper": "7 The paper, made again",
-}
+
+
+def folded_as(source):
+    "What to call a cell that only imports, checks arguments or draws: its code is folded; None for one to be read."
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:  # a magic
+        return None
+    settings = re.compile(r"(plt\.|warnings\.|np\.set|rng\b|pd\.)")
+    imports = [isinstance(part, (ast.Import, ast.ImportFrom)) for part in body]
+    rest = [ast.get_source_segment(source, part) for part, imported in zip(body, imports) if not imported]
+    if any(imports) and all(map(settings.match, rest)):
+        return "Imports"
+    checks = [isinstance(part, ast.FunctionDef) and part.name.startswith("check_") for part in body]
+    if checks and all(checks):
+        return "Check of the arguments"
+    return "Code of the figure" if "plt.subplots(" in source or "plt.figure(" in source else None
 
 
 def set_tags(cell):
-    "Turn a cell's directives into tags, and take the directive lines away."
+    "Turn a cell's directives into tags, and take the directive lines away; fold what is not to be read."
     if cell.cell_type != "code":
         return
     flags = {(key.rstrip(":"), *value[:1]) for key, value in cell.directives_.items()}
     tags = [tag for flag, tag in TAGS.items() if flag in flags]
-    cell.metadata["tags"] = tags + ["exported"] * ("export" in cell.directives_)
     lines = [line for line in cell.source.splitlines() if not line.startswith("#|")]
     cell["source"] = "\n".join(lines).strip() or None  # a cell of directives only disappears
+    name = None if tags or not cell.source else folded_as(cell.source)
+    if name:
+        tags.append("hide-input")
+        cell.metadata["mystnb"] = {"code_prompt_show": name, "code_prompt_hide": name}
+    cell.metadata["tags"] = tags + ["exported"] * ("export" in cell.directives_)
 
 
 def exported(notebook):
@@ -87,7 +100,27 @@ def out_of_site(folder, match):
 
 def pages():
     "The site's notebooks by chapter: a folder a chapter, file names in reading order."
-    return {title: sorted((NBS / folder).glob("*.ipynb")) for folder, title in CHAPTERS.items()}
+    folders = sorted(path for path in NBS.iterdir() if (path / "README.md").exists())
+    return {folder: sorted(folder.glob("*.ipynb")) for folder in folders}
+
+
+def chapter_title(folder):
+    return (folder / "README.md").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+
+
+def about(path):
+    "Title and one-sentence summary of a lesson, from its first cell."
+    text = NBProcessor(path).nb.cells[0].source
+    title, summary = (re.search(rule, text, re.M) for rule in (r"^# (.*)", r"^> (.*)"))
+    return title[1], summary[1] if summary else ""
+
+
+def write_chapter(folder, paths, target):
+    "The landing page of a chapter: its README.md, and its lessons with what each says of itself."
+    rows = [f"- [{title}]({path.name})  \n  {summary}" for path in paths for title, summary in [about(path)]]
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    target.parent.mkdir(exist_ok=True)
+    target.write_text("\n".join([text, "## Lessons", "", *rows, ""]), encoding="utf-8")
 
 
 def write_sources(folder):
@@ -117,6 +150,8 @@ def write_sources(folder):
         target = folder / path.relative_to(NBS)
         target.parent.mkdir(exist_ok=True)
         write_nb(notebook, target)
+    for chapter, lessons in pages().items():
+        write_chapter(chapter, lessons, folder / chapter.name / "README.md")
     for file in NBS.rglob("*"):  # pictures that the prose refers to
         if file.suffix in {".png", ".svg", ".jpg", ".gif"}:
             target = folder / file.relative_to(NBS)
@@ -127,10 +162,10 @@ def write_sources(folder):
 def contents():
     "The hidden table of contents that orders the sidebar and the previous/next links."
     blocks = []
-    for title, paths in pages().items():
-        if paths:
-            names = "\n".join(path.relative_to(NBS).with_suffix("").as_posix() for path in paths)
-            blocks.append(f"```{{toctree}}\n:caption: {title}\n:hidden:\n\n{names}\n```")
+    for folder, paths in pages().items():
+        names = "\n".join(path.relative_to(NBS).with_suffix("").as_posix() for path in paths)
+        first = f"About this chapter <{folder.name}/README>"
+        blocks.append(f"```{{toctree}}\n:caption: {chapter_title(folder)}\n:hidden:\n\n{first}\n{names}\n```")
     return "\n\n".join(blocks)
 
 

@@ -16,6 +16,7 @@ html_title = f"{project} {version}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_assets_policy = "always"  # the sidebar has symbols on pages that have none
 html_show_sourcelink = False
 pygments_style, pygments_dark_style = "friendly", "monokai"
 

@@ -10,12 +10,13 @@ _HOMES = {
     "method.loss": "ggml_loss regularizer triplet_loss",
     "method.mahalanobis": "interpolate low_rank mahalanobis_cdist mahalanobis_matrix plot_ellipse project",
     "method.synthetic": "make_distributions",
-    "method.training": "train_ggml",
+    "method.training": "PAPER train_ggml",
     "method.transport": "OTResult wasserstein",
     "method.triplets": "all_triplets make_triplets unique_pairs",
-    "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein transport_cost",
-    "estimator.estimator": "GGML PAPER",
-    "evaluation.chance": "confidence_interval permutation_test",
+    "solver.layer": "transport_cost",
+    "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein",
+    "estimator.estimator": "GGML",
+    "evaluation.chance": "accuracy_interval confidence_interval majority_answers permutation_test",
     "evaluation.comparison": "compare_metrics",
     "evaluation.evaluation": "clustering_scores cross_validate knn_score split_distributions",
     "evaluation.pictures": "plot_clustermap plot_embedding plot_grid",
@@ -36,6 +37,10 @@ def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module 'ggml_nb' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(f"ggml_nb.{_HOME[name]}"), name)
+    if callable(value):
+        from ggml_nb._help import describe
+
+        describe(value)
     return value
 
 

@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 from ..method.distributions import check_clouds
 from ..method.mahalanobis import as_matrix
 from .scrna import fitted_distributions, sample_means
-from ..estimator.estimator import GGML, check_linear
+from ..estimator.estimator import GGML
+from ..estimator.metric import check_linear
 
 # %% ../../nbs/5_cells/54_genes.ipynb #de0f0f1d
 def learned_axes(

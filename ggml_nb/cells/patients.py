@@ -24,7 +24,8 @@ from .genes import learned_axes
 from ..method.mahalanobis import match_features, project
 from ..solver.pairs import PairwiseTransport
 from .scrna import fitted_distributions, from_anndata
-from ..estimator.estimator import GGML, check_linear
+from ..estimator.estimator import GGML
+from ..estimator.metric import check_linear
 
 # %% ../../nbs/5_cells/56_patients.ipynb #ba00ea89
 def joint_distances(
