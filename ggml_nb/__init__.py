@@ -16,6 +16,7 @@ _HOMES = {
     "solver.layer": "transport_cost",
     "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein",
     "estimator.estimator": "GGML",
+    "estimator.patterns": "feature_patterns",
     "evaluation.chance": "accuracy_interval confidence_interval majority_answers permutation_test",
     "evaluation.comparison": "compare_metrics",
     "evaluation.evaluation": "clustering_scores cross_validate knn_score split_distributions",
