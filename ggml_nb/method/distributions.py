@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_sparse', 'warn_if_rounded', 'as_points', 'as_weights', 'as_codes', 'as_names', 'as_sample', 'stack_clouds',
-           'Distributions', 'check_clouds']
+           'Distributions', 'check_clouds', 'check_distributions']
 
 # %% ../../nbs/1_method/11_distributions.ipynb #03b8932e
 import os
@@ -237,6 +237,22 @@ def check_clouds(
             f"{name} must be a Distributions, got {type(distributions).__name__}: from_anndata makes one of an "
             "AnnData, Distributions.from_list one of a list of clouds"
         )
+
+# %% ../../nbs/1_method/11_distributions.ipynb #6e4830b3
+def check_distributions(
+    X,  # Distributions, or a list of (n_i, d) arrays
+    y=None,  # (n,) labels for a list
+) -> Distributions:
+    "What `fit` accepts: distributions, or a list of clouds with their labels."
+    if isinstance(X, Distributions):
+        if y is not None:
+            raise ValueError("y must be None when X is a Distributions, which carries its labels")
+        return X
+    if X is None or isinstance(X, (str, os.PathLike)) or hasattr(X, "obs_names"):
+        raise TypeError(f"X must be a Distributions or a list of clouds, got {type(X).__name__}: see fit_anndata")
+    if y is None:
+        raise ValueError("y is missing: a list of clouds needs one label per cloud")
+    return Distributions.from_list(list(X), y)
 
 # %% ../../nbs/1_method/11_distributions.ipynb #573e41c9
 def patch(method):
