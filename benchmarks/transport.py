@@ -34,7 +34,7 @@ from numba import njit
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from ggml_nb.solver.warmstart import solve_pair
+from ggml_nb.solver.pairs import solve_pair
 
 CASES = [  # n, m, rank, weighted
     *[(n, n, 5, False) for n in (100, 200, 300, 500, 1000, 2000)],

@@ -13,8 +13,10 @@ _HOMES = {
     "method.training": "PAPER train_ggml",
     "method.transport": "OTResult wasserstein",
     "method.triplets": "all_triplets make_triplets unique_pairs",
-    "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein transport_cost",
+    "solver.layer": "transport_cost",
+    "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein",
     "estimator.estimator": "GGML",
+    "estimator.patterns": "feature_patterns",
     "evaluation.chance": "accuracy_interval confidence_interval majority_answers permutation_test",
     "evaluation.comparison": "compare_metrics",
     "evaluation.evaluation": "clustering_scores cross_validate knn_score split_distributions",
@@ -36,6 +38,10 @@ def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module 'ggml_nb' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(f"ggml_nb.{_HOME[name]}"), name)
+    if callable(value):
+        from ggml_nb._help import describe
+
+        describe(value)
     return value
 
 

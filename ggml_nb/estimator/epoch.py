@@ -84,7 +84,7 @@ def proximal_step(
     mapping,  # the embedding
     optimizer,  # Adam, after its step
     strength,  # lambda
-    norm,  # "l1" or "nuc"
+    norm,  # "l1", "nuc" or an object with prox(W, step)
 ):
     "Proximal step of lambda R in Adam's metric: entries (l1) or singular values (nuc) that are too small become 0."
     group = optimizer.param_groups[0]
@@ -95,11 +95,15 @@ def proximal_step(
         size = (state["exp_avg_sq"] / (1 - group["betas"][1] ** state["step"])).sqrt() + group["eps"]
         threshold = group["lr"] * strength / size
         with torch.no_grad():
-            if norm == "l1" or parameter.ndim == 1:  # the singular values of a diagonal matrix are its entries
+            if hasattr(norm, "prox"):
+                parameter.copy_(norm.prox(parameter, threshold.mean()))
+            elif norm == "l1" or parameter.ndim == 1:  # the singular values of a diagonal matrix are its entries
                 parameter.copy_(parameter.sign() * (parameter.abs() - threshold).clamp(min=0))
-            else:
+            elif norm == "nuc":
                 U, S, V = torch.linalg.svd(parameter, full_matrices=False)
                 parameter.copy_(U @ torch.diag((S - threshold.mean()).clamp(min=0)) @ V)
+            else:
+                raise ValueError(f"norm must be 'l1', 'nuc' or an object with prox(W, step), got {norm!r}")
 
 # %% ../../nbs/3_estimator/34_epoch.ipynb #3faca7c8
 def possibly_active(
@@ -126,6 +130,7 @@ def train_epoch(
 ) -> dict:  # loss, shares of triplets that are active and skipped, largest certified gap
     "One pass over the triplets: solve the pairs that matter in a batch, weigh their plans, step."
     sums, gap = np.zeros(3), 0.0
+    smooth = norm == "fro" or (hasattr(norm, "value") and not hasattr(norm, "prox"))
     for first in range(0, len(triplets), batch_size):
         batch = triplets[first : first + batch_size]
         Z = mapping.embed(training=True)
@@ -138,10 +143,10 @@ def train_epoch(
         if strength:
             penalty = strength * regularizer(mapping.matrix(), norm)
             loss += penalty.item()
-            if norm == "fro":
+            if smooth:
                 penalty.backward()
         optimizer.step()
-        if strength and norm != "fro":
+        if strength and not smooth:
             proximal_step(mapping, optimizer, strength, norm)
         sums += len(batch) / len(triplets) * np.array([loss, active, 1 - needed.mean()])
         gap = max(gap, transport.gaps.max())

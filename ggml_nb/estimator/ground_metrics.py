@@ -123,9 +123,11 @@ class NetworkMap:
 # %% ../../nbs/3_estimator/36_ground_metrics.ipynb #d70f5280
 def make_map(
     points,  # (N, d) unit-free
-    metric,  # "diagonal" or a torch.nn.Module
+    metric,  # "diagonal", a torch.nn.Module, or a class that takes points
 ):
     "The embedding that `metric` asks for, where it is not a matrix."
+    if isinstance(metric, type):
+        return metric(points)
     return DiagonalMap(points) if isinstance(metric, str) else NetworkMap(points, metric)
 
 

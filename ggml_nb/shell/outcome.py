@@ -24,9 +24,8 @@ from tqdm.auto import tqdm
 from ..estimator.checkpoint import fingerprint, read_npz, write_npz
 from ..method.distributions import Distributions
 from ..evaluation.evaluation import held_out_scores, split_distributions
-from ..solver.pairs import pair_costs
+from ..solver.pairs import all_pairs, pair_costs
 from ..estimator.estimator import GGML
-from ..method.transport import all_pairs
 
 # %% ../../nbs/6_shell/61_outcome.ipynb #3f06ac26
 @contextmanager

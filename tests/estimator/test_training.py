@@ -476,3 +476,68 @@ def test_a_metric_of_the_first_version_still_loads(tmp_path):
     params = json.loads(str(old["params"])) | {"units": "relative"}  # a parameter that is gone
     np.savez(tmp_path / "old.npz", **(old | {"params": json.dumps(params)}))
     assert np.array_equal(GGML.load(tmp_path / "old.npz").transform(data.points), model.transform(data.points))
+
+
+class GroupLasso:
+    "Sum over groups of features of the norm of their columns."
+
+    def __init__(self, groups):
+        self.groups = groups
+
+    def value(self, W):
+        return sum(W[:, group].norm() for group in self.groups)
+
+    def prox(self, W, step):
+        W = W.clone()
+        for group in self.groups:
+            W[:, group] *= (1 - step / W[:, group].norm().clamp(min=1e-300)).clamp(min=0)
+        return W
+
+
+def test_a_penalty_of_ones_own(data, tmp_path):
+    groups = [[0], [1, 2], [3, 4]]
+    how = dict(reg=0.05, reg_norm=GroupLasso(groups), random_state=0, max_epochs=30)
+    W = GGML(**how).fit(data).components_
+    zero = [not W[:, group].any() for group in groups]
+    assert zero == [False, True, True]  # the signal is feature 0; groups go as a whole
+    path = tmp_path / "fit.npz"
+    GGML(**(how | {"max_epochs": 3}), checkpoint=path).fit(data)
+    assert np.array_equal(GGML(**how, checkpoint=path).fit(data).components_, W)
+    with pytest.raises(ValueError, match="reg_norm must be one of"):
+        GGML(reg_norm=3).fit(data)
+
+
+class Squares:
+    "z = A x^2: an embedding of one's own."
+
+    def __init__(self, points):
+        self.X = np.asarray(points, dtype=float) ** 2
+        self.A = torch.ones((1, self.X.shape[1]), dtype=torch.float64, requires_grad=True)
+
+    def parameters(self):
+        return [self.A]
+
+    tensors = parameters
+
+    def embed(self, training=False):
+        return self.X @ self.A.detach().numpy().T
+
+    def backward(self, grad):
+        self.A.grad = torch.from_numpy(grad.T @ self.X)
+
+    def matrix(self):
+        return self.A
+
+    def learned(self, frame, typical):
+        A = self.A.detach().numpy() / typical
+        return {"embedding_": lambda points: (np.asarray(points) * frame) ** 2 @ A.T}
+
+
+def test_an_embedding_of_ones_own(data):
+    rng = np.random.default_rng(0)
+    rings = [rng.normal(size=(20, 2)) * (1 + i % 2) for i in range(20)]  # one class is twice as wide
+    model = GGML(metric=Squares, random_state=0, max_epochs=20).fit(rings[:12], np.arange(12) % 2)
+    assert not hasattr(model, "components_")
+    assert model.score(rings[12:], np.arange(12, 20) % 2) == 1
+    with pytest.raises(ValueError, match="a class with parameters, tensors, embed"):
+        GGML(metric=dict).fit(data)
