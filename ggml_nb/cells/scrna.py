@@ -27,6 +27,7 @@ from ..method.mahalanobis import some_names
 from ..estimator.checkpoint import params_json
 from ..estimator.estimator import GGML, check_parameters
 from ..estimator.metric import check_linear, columns_for
+from ..estimator.patterns import feature_patterns
 from ..estimator.scale import feature_moments
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #7c1d09e4
@@ -246,6 +247,7 @@ def fit_anndata(
     if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("adata has NaN or infinite values in cells that were not drawn: remove or impute them first")
     model.fit(distributions)
+    model.patterns_ = feature_patterns(distributions, model.components_, n_jobs=model.n_jobs)
     W = np.zeros((len(model.components_), len(names)))  # genes that the filter dropped weigh 0
     W[:, pd.Index(names).get_indexer(distributions.feature_names)] = model.components_
     adata.obsm["X_ggml"] = project_cells(matrix, W).astype(np.float32)
@@ -297,6 +299,7 @@ def learned_record(
         "samples": np.asarray(distributions.sample_names, dtype=str),
         "labels": np.asarray(distributions.classes, dtype=str),
         "means": sample_means(distributions),
+        "patterns": model.patterns_._asdict(),
         **({} if distributions.groups is None else {"groups": np.asarray(distributions.groups, dtype=str)}),
         "versions": {name: version(name) for name in ("ggml_nb", "anndata", "numpy", "torch")},
     }
