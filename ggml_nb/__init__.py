@@ -15,6 +15,7 @@ _HOMES = {
     "method.triplets": "all_triplets make_triplets unique_pairs",
     "solver.layer": "transport_cost",
     "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein",
+    "solver.sinkhorn": "SinkhornTransport",
     "estimator.estimator": "GGML PAPER",
     "evaluation.chance": "confidence_interval permutation_test",
     "evaluation.comparison": "compare_metrics",
