@@ -34,6 +34,7 @@ TAGS = {  # what a directive means to myst-nb
     ("code-fold", "true"): "hide-input",
 }
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
+NESTED = re.compile(r"\[\[(`[^`]+`)\]\([^)]*\)\]\(([^)]*)\)")  # nbdev links a name within a link, too
 
 
 def folded_as(source):
@@ -137,7 +138,8 @@ def write_sources(folder):
         seen = set()
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                cell.source = LINK.sub(partial(out_of_site, path.parent), links.linkify(cell.source) or "")
+                text = NESTED.sub(r"[\1](\2)", links.linkify(cell.source) or "")
+                cell.source = LINK.sub(partial(out_of_site, path.parent), text)
                 if path.stem != "index":
                     cell.source = reference.link_terms(cell.source, seen)
         if path.stem == "index":
