@@ -68,9 +68,9 @@ def set_tags(cell):
     tags = [tag for flag, tag in TAGS.items() if flag in flags]
     lines = [line for line in cell.source.splitlines() if not line.startswith("#|")]
     cell["source"] = "\n".join(lines).strip() or None  # a cell of directives only disappears
-    name = None if tags or not cell.source else folded_as(cell.source)
+    name = "Code" if "hide-input" in tags else None if tags or not cell.source else folded_as(cell.source)
     if name:
-        tags.append("hide-input")
+        tags += ["hide-input"] * ("hide-input" not in tags)
         cell.metadata["mystnb"] = {"code_prompt_show": name, "code_prompt_hide": name}
     cell.metadata["tags"] = tags + ["exported"] * ("export" in cell.directives_) + ["wide"] * has_wide_figure(cell)
 

@@ -55,7 +55,7 @@ def test_every_lesson_has_its_page_and_its_line(site):
     for lesson in LESSONS:
         name = lesson.path.relative_to(lessons.NBS).with_suffix("").as_posix()
         line = page(site, name).select_one(".lesson-line").get_text()
-        assert f"{lesson.minutes} minutes" in line and ("core path" in line)
+        assert f"{lesson.minutes} minutes" in line and ("core path" if lesson.core else "engine room") in line
         assert all(other.term.replace("'", "’") in line for other in lesson.needs)
 
 
