@@ -181,6 +181,6 @@ def prerequisites():
     svg = f'<svg id="lesson-map" viewBox="0 0 {size}" role="img" aria-label="{label}">'
     body = "\n".join([svg, heads, *arrows, *boxes, "</svg>"])
     hours = sum(lesson.minutes for lesson in places if lesson.core) / 60
-    note = f"An arrow leads from a lesson to one that builds on it. The core path is blue, about {hours:.0f} hours; the others "
-    note += "are engine rooms, which one visits when one wants to know how it is done."
+    note = "An arrow leads from a lesson to one that builds on it. The core path is blue and takes about "
+    note += f"{hours:.0f} hours; the others are engine rooms, for whoever wants to know how it is done."
     return f'{note}\n\n```{{raw}} html\n<div class="lesson-map">\n{body}\n</div>\n<script>{SCRIPT}</script>\n```'
