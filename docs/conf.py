@@ -9,7 +9,8 @@ cfg = config["DEFAULT"]
 
 project, author, copyright = cfg["title"], cfg["author"], cfg["copyright"]
 version = release = cfg["version"]
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx_copybutton"]
+copybutton_selector = "div:not(.output) > div.highlight pre"  # code, not what it printed
 mathjax_path = "mathjax/tex-chtml.js"  # copied by build.py: no remote script
 html_theme = "furo"
 html_title = f"{project} {version}"

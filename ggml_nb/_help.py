@@ -42,6 +42,7 @@ def describe(value):
     if isinstance(value, type):
         own = [base for base in value.__mro__ if base.__module__.startswith("ggml_nb.")]
         for name, member in (item for base in own for item in vars(base).items()):
+            member = getattr(member, "__func__", member)  # of a class method
             if name[0] != "_" and inspect.isfunction(member):
                 describe(member)
         text = sections(vars(value)["__init__"]) if "__init__" in vars(value) else ""

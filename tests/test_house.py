@@ -107,4 +107,4 @@ report()
 """)
     off = ("solver.sinkhorn", "solver.cluster", "estimator.checkpoint", "estimator.ground_metrics")
     assert not {f"ggml_nb.{name}" for name in off} & loaded
-    assert len(entered) <= 14
+    assert len(entered) <= 11

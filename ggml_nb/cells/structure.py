@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from scipy import sparse
 
-from ..method.distributions import check_sparse
+from ..method.arrays import check_sparse
 
 # %% ../../nbs/5_cells/51a_structure.ipynb #7607fd19
 MAX_GB = 16  # GiB that reading may take, unless its caller says otherwise
@@ -110,6 +110,8 @@ class OnDisk(NamedTuple):
             return self.source[start:stop]
         p = self.starts[start : stop + 1]
         values, indices = (child(self.source, part)[int(p[0]) : int(p[-1])] for part in ("data", "indices"))
+        values = values.astype(np.float32, copy=False)  # SciPy knows no big-endian numbers, and none of two bytes
+        indices = indices.astype(indices.dtype.newbyteorder("="), copy=False)
         kind, N, d = sparse.csr_matrix if self.format == "csr" else sparse.csc_matrix, *self.shape
         shape = (len(p) - 1, d) if self.format == "csr" else (N, len(p) - 1)
         part = kind((values, indices, p - p[0]), shape=shape)

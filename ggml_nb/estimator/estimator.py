@@ -17,12 +17,13 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from .epoch import LinearMap, with_points
-from .metric import LearnedMetric, check_distributions
+from .metric import LearnedMetric
 from .scale import feature_scale, per_scale
 from .start import scale_features, training_coordinates
 from .stopping import Run, make_optimizer, set_goal, stopping_rule, train
-from ..method.distributions import Distributions, patch
+from ..method.distributions import Distributions, check_distributions, patch
 from ..method.loss import NORMS
+from ..method.mahalanobis import project
 from ..method.triplets import check_classes
 from ..solver.pairs import PairwiseTransport, one_blas_thread
 
@@ -235,6 +236,7 @@ def fit(
     self.history_ = np.array([tuple(row.values()) for row in run.history], [(name, np.float64) for name in keys])
     self.scale_, self.converged_, self.n_iter_, self.n_features_in_ = scale, rule.converged, len(run.history), data.d
     self.feature_names_in_, self.classes_, self.source_ = data.feature_names, data.class_names, data.source
-    self.clouds_ = with_points(data, self.transform(data.points).astype(np.float32))
+    Z = project(data.points, self.components_) if hasattr(self, "components_") else self.transform(data.points)
+    self.clouds_ = with_points(data, Z.astype(np.float32))
     warn_of_doubts(self, goal, run)
     return self

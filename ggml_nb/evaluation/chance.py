@@ -22,23 +22,22 @@ from tqdm.auto import tqdm
 from ..estimator.fisher import shuffle_labels
 from .evaluation import accuracies, as_model, check_splits, one_split, split_distributions
 
-# %% ../../nbs/4_evaluation/42_chance.ipynb #924548c2
+# %% ../../nbs/4_evaluation/42_chance.ipynb #c46835d0
 def strata(
     distributions,  # Distributions
 ):  # list of index arrays
     "Samples whose labels may change places: of donors of one class and the same batches, or of one donor in one batch."
     labels, donors = distributions.labels, distributions.donors
-    batches = getattr(distributions, "batches", None)
-    if batches is None:
+    if distributions.batches is None:
         return [np.arange(len(labels))]
-    table = pd.DataFrame({"label": labels, "donor": donors, "batch": np.asarray(batches).astype(str)})
+    table = pd.DataFrame({"label": labels, "donor": donors, "batch": distributions.batches.astype(str)})
     each = table.groupby("donor")
     whole = each.label.transform("nunique") == 1
     visited = table.donor.map(each.batch.agg(lambda names: "\n".join(sorted(set(names)))))
     keys = np.where(whole, visited, table.batch), np.where(whole, "", table.donor.astype(str))
     return list(table.groupby(list(keys)).indices.values())
 
-# %% ../../nbs/4_evaluation/42_chance.ipynb #7503a0ea
+# %% ../../nbs/4_evaluation/42_chance.ipynb #bdf6e857
 def shuffle_within(
     distributions,  # Distributions
     rng,  # numpy Generator
@@ -77,7 +76,7 @@ def other_labellings(
             seen.add(key)
             others.append(shuffled)
             idle = 0
-    need = "need more donors of each class" + " in a batch" * (getattr(distributions, "batches", None) is not None)
+    need = "need more donors of each class" + " in a batch" * (distributions.batches is not None)
     if not others:
         raise ValueError(f"labels: no shuffle within groups and batches parts the samples differently; {need}")
     if len(others) < n:
@@ -99,7 +98,7 @@ def mean_accuracies(
     rows = [accuracies(distributions.classes[test], answers) for (_, test), answers in zip(splits, said)]
     return pd.DataFrame(rows).mean()
 
-# %% ../../nbs/4_evaluation/42_chance.ipynb #ed59cbef
+# %% ../../nbs/4_evaluation/42_chance.ipynb #fb0e8a66
 def permutation_test(
     distributions,  # Distributions; labels move within its batches and groups (donors)
     model=None,  # GGML
@@ -145,7 +144,7 @@ def confidence_interval(
     half = student.ppf((1 + level) / 2, len(scores) - 1) * spread
     return float(scores.mean() - half), float(scores.mean() + half)
 
-# %% ../../nbs/4_evaluation/42_chance.ipynb #d7cd8eb3
+# %% ../../nbs/4_evaluation/42_chance.ipynb #49d74ff2
 def majority_answers(
     answers,  # DataFrame of `cross_validate`, or of one method of `compare_metrics`
 ):  # DataFrame, a row a sample: donor, truth, answer, agreement, right, splits
@@ -157,7 +156,7 @@ def majority_answers(
     right = (answers.truth == answers.prediction).groupby(answers["sample"]).mean()
     return table.assign(right=right, splits=each.size()).reset_index()
 
-# %% ../../nbs/4_evaluation/42_chance.ipynb #e2ee2ce4
+# %% ../../nbs/4_evaluation/42_chance.ipynb #1d2108bf
 def jeffreys(
     x,  # successes, not necessarily a whole number
     n,  # trials
@@ -167,7 +166,7 @@ def jeffreys(
     low, high = beta.ppf([(1 - level) / 2, (1 + level) / 2], x + 0.5, n - x + 0.5)
     return (low if x > 0 else 0.0), (high if x < n else 1.0)
 
-# %% ../../nbs/4_evaluation/42_chance.ipynb #879eaee7
+# %% ../../nbs/4_evaluation/42_chance.ipynb #7d25cb21
 def accuracy_interval(
     answers,  # DataFrame of `cross_validate`, or of one method of `compare_metrics`
     level=0.95,

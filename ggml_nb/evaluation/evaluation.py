@@ -123,7 +123,7 @@ def split_distributions(
         warnings.warn(f"groups: test_size={test_size} became {share:.2f}, {why}", stacklevel=2)
     return splits
 
-# %% ../../nbs/4_evaluation/41_evaluation.ipynb #9e995dfd
+# %% ../../nbs/4_evaluation/41_evaluation.ipynb #600d6762
 def ask(
     D,  # (n, n) distances between distributions (or points)
     labels,  # (n,) classes
@@ -192,7 +192,7 @@ def clustering_scores(
     vi = max(0.0, sum(entropy(size) for size in sizes) - 2 * mi)
     return {"mi": float(mi), "ari": float(adjusted_rand_score(labels, found)), "vi": float(vi)}
 
-# %% ../../nbs/4_evaluation/41_evaluation.ipynb #0faa9f5e
+# %% ../../nbs/4_evaluation/41_evaluation.ipynb #625564fa
 def accuracies(
     truth,  # (m,) classes
     answers,  # (m,) predicted classes
@@ -214,7 +214,7 @@ def held_out_scores(
     labels, answers = np.asarray(labels), ask(D, labels, train, test, k)[0]
     return {**accuracies(labels[test], answers), **clustering_scores(D[np.ix_(test, test)], labels[test])}
 
-# %% ../../nbs/4_evaluation/41_evaluation.ipynb #f2559cf3
+# %% ../../nbs/4_evaluation/41_evaluation.ipynb #337ec63d
 def as_model(
     model,  # estimator, or None
     seed,
@@ -236,7 +236,7 @@ def one_split(
     D = clone(model).fit(distributions.subset(train)).pairwise(distributions)
     return D, *ask(D, distributions.classes, train, test, k)
 
-# %% ../../nbs/4_evaluation/41_evaluation.ipynb #76658efb
+# %% ../../nbs/4_evaluation/41_evaluation.ipynb #1a4900d5
 def answer_table(
     distributions,  # Distributions
     test,  # (m,) indices of those asked about

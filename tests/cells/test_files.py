@@ -3,6 +3,8 @@
 import os
 import resource
 import shutil
+import subprocess
+import sys
 import time
 
 import anndata
@@ -142,7 +144,7 @@ HOSTILE = {
     "labels of another file": (external("obs/label", (100,), "S5"), "keeps its values in another file"),
     "virtual": (virtual, "X keeps its values in another file"),
     "link to another file": (link("X", h5py.ExternalLink("/etc/passwd", "/X")), "'X' is a link to another file"),
-    "link to a link": (both(link("e", h5py.ExternalLink("o.h5", "/")), link("X", h5py.SoftLink("/e/X"))), "'e' is a link to"),
+    "link to a link": (both(link("e", h5py.ExternalLink("o.h5", "/")), link("X", h5py.SoftLink("/e/X"))), "'e' is a"),
     "link to nowhere": (link("X", h5py.SoftLink("/gone")), "it has no '.gone'"),
     "link to itself": (link("X", h5py.SoftLink("/X")), "'X' is a link that leads in a circle"),
     "column links to nowhere": (link("obs/label", h5py.SoftLink("/gone")), "it has no '.gone'"),
@@ -238,7 +240,10 @@ def test_unsound_indices_in_memory_are_refused(cells):
     for change in ((0, 4000), (3, -1)):
         bad = cells.copy()
         bad.X.indices[change[0]] = change[1]
-        for read in (lambda X=bad.X: Distributions(X, np.zeros(100, int), [0]), lambda bad=bad: from_anndata(bad, **HOW)):
+        for read in (
+            lambda X=bad.X: Distributions(X, np.zeros(100, int), [0]),
+            lambda bad=bad: from_anndata(bad, **HOW),
+        ):
             with pytest.raises(ValueError, match="is damaged: its indices lie outside"):
                 read()
     X = sparse.csc_matrix(cells.X).copy()
@@ -278,3 +283,22 @@ def test_only_the_columns_asked_for_are_read(good, tmp_path):
     with h5py.File(tmp_path / "a.h5ad", "r+") as file:
         file.create_dataset("obs/huge", (10**9, 10), "f8", chunks=(100, 10))
     assert len(from_anndata(tmp_path / "a.h5ad", **HOW)) == 4
+
+
+@pytest.mark.parametrize("kind", [">f8", ">f4", "f2", ">i4", "u1"])
+def test_numbers_of_any_kind_are_read(cells, good, tmp_path, kind):
+    shutil.copy(good, tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        values = np.round(file["X/data"][:])
+        put("X/data", values.astype(kind))(file)
+        put("X/indices", file["X/indices"][:].astype(">i8"))(file)
+        put("layers/dense", np.round(file["layers/dense"][:]).astype(kind))(file)
+    sparse_, dense = (from_anndata(tmp_path / "a.h5ad", **HOW, layer=layer).points for layer in (None, "dense"))
+    assert np.array_equal(sparse_.toarray(), np.round(cells.X.toarray())) and np.array_equal(sparse_.toarray(), dense)
+
+
+def test_a_random_damage_never_crashes():
+    "The long version is `make fuzz`."
+    fuzz = os.path.join(os.path.dirname(os.path.dirname(__file__)), "fuzz.py")
+    run = subprocess.run([sys.executable, fuzz, "200", "0"], capture_output=True, text=True, timeout=1000)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]

@@ -27,8 +27,8 @@ from ggml_nb import (
     split_distributions,
 )
 from ggml_nb.evaluation.baselines import BASELINES, METHODS, learn_baseline, pivoted_cholesky
-from ggml_nb.evaluation.budget import dismiss, within_budget
-from ggml_nb.evaluation.comparison import COLUMNS, SCORES, make_jobs
+from ggml_nb.evaluation.budget import dismiss, make_jobs, within_budget
+from ggml_nb.evaluation.comparison import COLUMNS, SCORES, is_fixed
 
 BASIC = ["method", "split", *SCORES]  # what callers relied on before there were levels
 
@@ -171,7 +171,7 @@ def test_the_cache_tells_methods_apart(clouds, tmp_path):
 def test_a_fixed_metric_has_a_job_for_its_distances_and_one_a_split_of_points():
     "So that an interrupted point level keeps the splits that it has judged."
     wanted = [("euclidean", s, level) for s in range(3) for level in ("sample", "point")]
-    jobs = [todo for _, _, todo in make_jobs({"euclidean": "euclidean"}, wanted)]
+    jobs = [todo for _, _, todo in make_jobs({"euclidean": "euclidean"}, is_fixed, wanted)]
     assert sorted(map(len, jobs)) == [1, 1, 1, 3] and sorted(sum(jobs, [])) == sorted(x[1:] for x in wanted)
 
 

@@ -46,10 +46,10 @@ class Means(BaseEstimator):
         return pairwise_distances([data.points[data.rows(i)].mean(axis=0) for i in range(len(data))])
 
 
-def clouds(labels, groups=None, seed=0):
+def clouds(labels, groups=None, batches=None, seed=0):
     "A small cloud for each label."
     rng = np.random.default_rng(seed)
-    return Distributions.from_list([rng.normal(size=(4, 2)) for _ in labels], labels, groups=groups)
+    return Distributions.from_list([rng.normal(size=(4, 2)) for _ in labels], labels, groups=groups, batches=batches)
 
 
 SMALL = clouds(np.repeat(["A", "B", "C"], [20, 2, 2]))
@@ -229,8 +229,7 @@ def test_few_labellings_are_all_tried_once_and_the_truth_never():
 def test_labels_move_within_batches_and_donors():
     labels = np.r_[0, 0, 1, 1, 0, 1, 1, 1, 0, 1, 0, 1]
     groups = np.r_[0, 0, 1, 1, 2, 3, 4, 5, 6, 6, 6, 6]  # the last is of both classes
-    data = clouds(labels, groups)
-    data.batches = np.r_[1, 1, 1, 1, 2, 2, 2, 2, 1, 1, 2, 2]
+    data = clouds(labels, groups, batches=np.r_[1, 1, 1, 1, 2, 2, 2, 2, 1, 1, 2, 2])
     rng, places = np.random.default_rng(0), strata(data)
     assert sorted(np.concatenate(places)) == list(range(12))
     moved = np.array([shuffle_within(data, rng, places).labels for _ in range(60)])
@@ -241,8 +240,7 @@ def test_labels_move_within_batches_and_donors():
 
 
 def test_a_batch_that_is_the_class_leaves_nothing_to_shuffle():
-    data = clouds([0, 0, 0, 1, 1, 1])
-    data.batches = data.labels.astype(str)
+    data = clouds([0, 0, 0, 1, 1, 1], batches=["a", "a", "a", "b", "b", "b"])
     with pytest.raises(ValueError, match="no shuffle within groups and batches .* in a batch"):
         permutation_test(data, model="never fitted")
 
