@@ -15,6 +15,7 @@ _HOMES = {
     "method.triplets": "all_triplets make_triplets unique_pairs",
     "solver.layer": "transport_cost",
     "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein",
+    "solver.sinkhorn": "SinkhornTransport",
     "estimator.estimator": "GGML",
     "estimator.patterns": "feature_patterns",
     "evaluation.chance": "accuracy_interval confidence_interval majority_answers permutation_test",
