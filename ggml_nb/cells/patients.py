@@ -23,8 +23,9 @@ from ..method.distributions import Distributions, check_clouds
 from .genes import learned_axes
 from ..method.mahalanobis import match_features, project
 from ..solver.pairs import PairwiseTransport
-from .scrna import fitted_distributions, from_anndata
-from ..estimator.estimator import GGML, check_linear
+from .scrna import fitted_distributions, from_anndata, record
+from ..estimator.estimator import GGML
+from ..estimator.metric import check_linear
 
 # %% ../../nbs/5_cells/56_patients.ipynb #ba00ea89
 def joint_distances(
@@ -74,6 +75,7 @@ def read_new(
     fitted,  # AnnData after `fit_anndata`, or GGML
     new,  # Distributions, or AnnData or path
     sample_key,  # column of obs of new, default that of the fit
+    key="ggml",  # `key_added` of the fit
     **asked,  # for `from_anndata`, default those of the fit
 ):  # Distributions
     "The new samples with all their features; their label need not be known."
@@ -82,32 +84,34 @@ def read_new(
     for name, why in {"gene_filter": "the genes are those of the fit", "label_key": "labels are predicted"}.items():
         if name in asked:
             raise TypeError(f"{name} cannot be given: {why}")
-    known = json.loads(fitted.uns["ggml"]["data"]) if isinstance(fitted, anndata.AnnData) else fitted.source_
-    key = sample_key or known.get("sample_key")
-    if key is None:
+    known = json.loads(record(fitted, key)["data"]) if isinstance(fitted, anndata.AnnData) else fitted.source_
+    column = sample_key or known.get("sample_key")
+    if column is None:
         raise ValueError("sample_key is missing: name the column of obs that holds the sample of a cell")
     other = {"layer", "use_rep"} & set(asked)  # one of them replaces what the fit read
     kept = ("n_cells", "seed") if other else ("layer", "use_rep", "n_cells", "seed")
     known = {name: known[name] for name in kept if name in known}
-    return from_anndata(new, key, key, gene_filter=None, **{**known, **asked})
+    return from_anndata(new, column, None, gene_filter=None, **{**known, **asked})
 
 # %% ../../nbs/5_cells/56_patients.ipynb #1eed6375
 def fit_of(
     fitted,  # AnnData after `fit_anndata`, or a fitted GGML with `old`
     old,  # Distributions that a bare GGML was fitted on, or None
+    key="ggml",  # `key_added` of the fit
 ) -> tuple:  # Distributions, W (k, d), axes whose features are to be matched (k, d)
     "The samples that the metric was learned on, and the metric."
     if isinstance(fitted, anndata.AnnData):
-        old, W = fitted_distributions(fitted), fitted.uns["ggml"]["components"]
+        known = record(fitted, key)
+        old, W = fitted_distributions(fitted, key), known["components"]
+        axes, names = learned_axes(W, known["feature_names"], known["scale"])
     elif isinstance(fitted, GGML):
         check_linear(fitted)
-        W = fitted.components_
+        W, (axes, names) = fitted.components_, learned_axes(fitted)
     else:
         raise TypeError(f"fitted must be an AnnData after fit_anndata, or a GGML, got {type(fitted).__name__}")
     if old is None:
         raise ValueError("old is missing: a GGML does not hold the samples of its fit; give their Distributions")
     check_clouds(old, "old")
-    axes, names = learned_axes(fitted)
     if not np.array_equal(names, old.feature_names):
         raise ValueError(
             f"old must have the {len(names)} features of the fit in its order: "
@@ -123,7 +127,7 @@ def placement_table(
     k,  # neighbours that vote
 ):  # DataFrame, a row a new sample
     "What the distances say about each new sample."
-    n, labels = len(old), old.classes.astype(str)
+    n, labels = len(old), old.classes
     vote = KNeighborsClassifier(min(k, n), weights="distance", metric="precomputed").fit(D[:n, :n], labels)
     share = vote.predict_proba(D[n:, :n])
     columns = {
@@ -144,13 +148,14 @@ def place_patients(
     *,
     old=None,  # Distributions that a bare GGML was fitted on
     k=5,  # neighbours that vote
+    key="ggml",  # `key_added` of the fit
     n_jobs=None,  # threads
     **asked,  # n_cells, layer, use_rep, seed for `from_anndata`, default those of the fit
 ) -> Placement:
     "Distances of new samples to the old, the class that the nearest suggest, and how far away they are."
     check_scalar(k, "k", numbers.Integral, min_val=1)
-    old, W, axes = fit_of(fitted, old)
-    new = read_new(fitted, new, sample_key, **asked)
+    old, W, axes = fit_of(fitted, old, key)
+    new = read_new(fitted, new, sample_key, key, **asked)
     here, there = match_features(axes, old.feature_names, new.feature_names, "new")
     X_old, X_new = old.points[:, here], new.points[:, there]
     D = joint_distances(old, new, project(X_old, W[:, here]), project(X_new, W[:, here]), n_jobs)
@@ -160,7 +165,7 @@ def place_patients(
     known, arrived = old.sample_names.astype(str), new.sample_names.astype(str)
     names = np.concatenate([known, np.where(np.isin(arrived, known), np.char.add(arrived, " (new)"), arrived)])
     table = placement_table(old, D, D_all, k).set_axis(names[len(old) :])
-    return Placement(table, pd.DataFrame(D, names, names), old.classes.astype(str))
+    return Placement(table, pd.DataFrame(D, names, names), old.classes)
 
 # %% ../../nbs/5_cells/56_patients.ipynb #79332df6
 def plot_placement(

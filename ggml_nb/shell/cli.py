@@ -323,7 +323,7 @@ def distances_command(args):
     """
     import pandas as pd
 
-    from ggml_nb.estimator.estimator import columns_for
+    from ggml_nb.estimator.metric import columns_for
     from ggml_nb.shell.outcome import check_output, write_csv
     from ggml_nb.solver.pairs import pairwise_wasserstein
 
