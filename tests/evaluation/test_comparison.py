@@ -395,3 +395,15 @@ def test_answers_come_with_the_table_and_from_the_cache(clouds, tmp_path):
     np.testing.assert_allclose(right, table.set_index(["method", "split"]).accuracy[right.index])
     again = compare_metrics(clouds, ["euclidean", "pseudobulk"], **how)[1]
     pd.testing.assert_frame_equal(again, answers)
+
+
+def test_known_batches_are_scored_beside_the_classes(tmp_path):
+    rng, ill, batch = np.random.default_rng(0), np.arange(24) % 2, np.arange(24) // 2 % 2
+    points = rng.normal(size=(24, 6, 2)) + 5 * np.stack([ill, batch], axis=1)[:, None]
+    data = Distributions.from_list(list(points), ill, batches=batch)
+    methods = {"disease": np.eye(2)[:1], "batch": np.eye(2)[1:]}
+    table = compare_metrics(data, methods, n_splits=2, cache=tmp_path).groupby("method").mean(numeric_only=True)
+    assert table.batch_removal["batch"] == 0 and table.batch_removal["disease"] > 0.5
+    assert table.accuracy["disease"] == 1 > table.accuracy["batch"]
+    free = Distributions.from_list(list(points), ill)
+    assert "batch_removal" not in compare_metrics(free, methods, n_splits=2, cache=tmp_path)
