@@ -119,6 +119,8 @@ def save_metric(
     if hasattr(model, "clouds_"):
         parts = {name: getattr(model.clouds_, name) for name in CLOUDS}
         arrays |= {f"clouds_{name}": value for name, value in parts.items() if value is not None}
+    if hasattr(model, "patterns_"):
+        arrays |= {f"patterns_{name}": value for name, value in model.patterns_._asdict().items()}
     write_npz(path, **arrays)
 
 # %% ../../nbs/3_estimator/39_checkpoint.ipynb #39lrned0
@@ -158,6 +160,10 @@ def load_metric(
             model.clouds_ = Distributions(**{k: arrays[f"clouds_{k}"] for k in CLOUDS if f"clouds_{k}" in arrays})
             if model.clouds_.d != len(model.components_):
                 raise ValueError(f"its clouds have {model.clouds_.d} coordinates, not {len(model.components_)}")
+        if "patterns_overall" in arrays:
+            from ggml_nb.estimator.patterns import Patterns
+
+            model.patterns_ = Patterns(**{name: arrays[f"patterns_{name}"] for name in Patterns._fields})
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"{path} is not {what}: {error}") from None
     return model

@@ -6,12 +6,14 @@
 __all__ = ['with_points', 'in_features', 'LinearMap', 'costs_of', 'proximal_step', 'possibly_active', 'train_epoch']
 
 # %% ../../nbs/3_estimator/34_epoch.ipynb #c8442353
+import copy
+
 import numpy as np
 import torch
 
 from ..method.distributions import Distributions
 from ..method.loss import loss_weights, regularizer
-from ..method.mahalanobis import project, pull_back
+from ..method.mahalanobis import linear_image, pull_back
 from ..method.triplets import unique_pairs
 from ..solver.pairs import PairwiseTransport, pair_index
 
@@ -21,8 +23,10 @@ def with_points(
     points,  # (N, q) in the same order
 ) -> Distributions:
     "The same distributions in other coordinates."
-    D = distributions
-    return Distributions(points, D.sample, D.labels, D.weights, D.sample_names, D.class_names, groups=D.groups)
+    moved = copy.copy(distributions)
+    moved.points, moved.d, moved.symbols = points.astype(np.float32), points.shape[1], None
+    moved.feature_names = np.arange(moved.d).astype(str)
+    return moved
 
 # %% ../../nbs/3_estimator/34_epoch.ipynb #9249c66e
 def in_features(
@@ -52,7 +56,7 @@ class LinearMap:
 
     def embed(self, training=False) -> np.ndarray:  # (N, k)
         "All points under the present map."
-        return project(self.points, self.A.detach().numpy())
+        return linear_image(self.points, self.A.detach().numpy())
 
     def backward(
         self,
