@@ -186,6 +186,8 @@ def open_store(
     except ImportError:
         raise ImportError(f"{path} is a folder: a .zarr needs pip install 'ggml_nb[scrna]'") from None
     check_folder(path)
+    if (path / "zarr.json").exists() and zarr.__version__ < "3":
+        raise ValueError(f"it is of zarr's format 3, which zarr {zarr.__version__} cannot read: pip install 'zarr>=3'")
     return zarr.open_group(str(path), mode="r")
 
 # %% ../../nbs/5_cells/51b_store.ipynb #fe8cd675
