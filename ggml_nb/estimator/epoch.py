@@ -22,7 +22,8 @@ def with_points(
 ) -> Distributions:
     "The same distributions in other coordinates."
     D = distributions
-    return Distributions(points, D.sample, D.labels, D.weights, D.sample_names, D.class_names, groups=D.groups)
+    kept = {"groups": D.groups, "batches": D.batches}
+    return Distributions(points, D.sample, D.labels, D.weights, D.sample_names, D.class_names, **kept)
 
 # %% ../../nbs/3_estimator/34_epoch.ipynb #9249c66e
 def in_features(
