@@ -6,6 +6,8 @@
 __all__ = ['with_points', 'in_features', 'LinearMap', 'costs_of', 'proximal_step', 'possibly_active', 'train_epoch']
 
 # %% ../../nbs/3_estimator/34_epoch.ipynb #c8442353
+import copy
+
 import numpy as np
 import torch
 
@@ -21,9 +23,10 @@ def with_points(
     points,  # (N, q) in the same order
 ) -> Distributions:
     "The same distributions in other coordinates."
-    D = distributions
-    kept = {"groups": D.groups, "batches": D.batches}
-    return Distributions(points, D.sample, D.labels, D.weights, D.sample_names, D.class_names, **kept)
+    moved = copy.copy(distributions)
+    moved.points, moved.d, moved.symbols = points.astype(np.float32), points.shape[1], None
+    moved.feature_names = np.arange(moved.d).astype(str)
+    return moved
 
 # %% ../../nbs/3_estimator/34_epoch.ipynb #9249c66e
 def in_features(

@@ -6,6 +6,9 @@
 __all__ = ['Distributions', 'check_clouds', 'check_distributions']
 
 # %% ../../nbs/1_method/11_distributions.ipynb #03b8932e
+import copy
+import os
+
 import numpy as np
 from scipy import sparse
 
@@ -39,9 +42,13 @@ class Distributions:
         self.feature_names = as_names(feature_names, self.d, "feature_names")
         self.groups = None if groups is None else as_names(groups, n, "groups")
         self.batches = None if batches is None else as_names(batches, n, "batches")
-        self.order = np.argsort(self.sample, kind="stable")
-        self.offsets = np.concatenate([[0], np.cumsum(np.bincount(self.sample, minlength=n))])
+        self.arrange()
         self.source, self.point_names, self.symbols = {}, None, None  # of an AnnData: see `from_anndata`
+
+    def arrange(self):
+        "Where the points of each distribution are: `order` sorts them by `sample`, `offsets` are the ends."
+        self.order = np.argsort(self.sample, kind="stable")
+        self.offsets = np.concatenate([[0], np.cumsum(np.bincount(self.sample, minlength=len(self.labels)))])
 
     @property
     def classes(self):
@@ -145,19 +152,16 @@ def take(
     kept = np.arange(len(self)) if distributions is None else distributions
     new = np.full(len(self), -1)
     new[kept] = np.arange(len(kept))
-    cut = Distributions(
-        self.points[rows],
-        new[self.sample[rows]],
-        self.labels[kept],
-        self.weights[rows],
-        self.sample_names[kept],
-        self.class_names,
-        self.feature_names,
-        *(None if values is None else values[kept] for values in (self.groups, self.batches)),
-        copy=False,
-    )
-    cut.symbols = self.symbols
-    cut.source, cut.point_names = self.source, None if self.point_names is None else self.point_names[rows]
+    cut = copy.copy(self)  # parts of what was checked
+    cut.points, cut.sample, mass = self.points[rows], new[self.sample[rows]], self.weights[rows]
+    total = np.bincount(cut.sample, mass, len(kept))
+    if not total.all():
+        raise ValueError(f"rows leave distribution {kept[np.argmin(total)]} without mass")
+    total[np.abs(total - 1) < 1e-12] = 1  # normalised before: again it would differ in the last digit
+    cut.weights, cut.labels, cut.sample_names = mass / total[cut.sample], self.labels[kept], self.sample_names[kept]
+    cut.groups, cut.batches = (None if values is None else values[kept] for values in (self.groups, self.batches))
+    cut.point_names = None if self.point_names is None else self.point_names[rows]
+    cut.arrange()
     return cut
 
 # %% ../../nbs/1_method/11_distributions.ipynb #fccc3600

@@ -1,4 +1,4 @@
-"""Patterns of features against the scatters, Student's t, and themselves in other units, rotated and on sparse points."""
+"Patterns of features against the scatters, Student's t, and themselves in other units, rotated and sparse."
 
 import numpy as np
 import pytest
