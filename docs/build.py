@@ -34,6 +34,7 @@ TAGS = {  # what a directive means to myst-nb
     ("code-fold", "true"): "hide-input",
 }
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
+NESTED = re.compile(r"\[\[(`[^`]+`)\]\([^)]*\)\]\(([^)]*)\)")  # nbdev links a name within a link, too
 
 
 def folded_as(source):
@@ -67,9 +68,9 @@ def set_tags(cell):
     tags = [tag for flag, tag in TAGS.items() if flag in flags]
     lines = [line for line in cell.source.splitlines() if not line.startswith("#|")]
     cell["source"] = "\n".join(lines).strip() or None  # a cell of directives only disappears
-    name = None if tags or not cell.source else folded_as(cell.source)
+    name = "Code" if "hide-input" in tags else None if tags or not cell.source else folded_as(cell.source)
     if name:
-        tags.append("hide-input")
+        tags += ["hide-input"] * ("hide-input" not in tags)
         cell.metadata["mystnb"] = {"code_prompt_show": name, "code_prompt_hide": name}
     cell.metadata["tags"] = tags + ["exported"] * ("export" in cell.directives_) + ["wide"] * has_wide_figure(cell)
 
@@ -137,7 +138,8 @@ def write_sources(folder):
         seen = set()
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                cell.source = LINK.sub(partial(out_of_site, path.parent), links.linkify(cell.source) or "")
+                text = NESTED.sub(r"[\1](\2)", links.linkify(cell.source) or "")
+                cell.source = LINK.sub(partial(out_of_site, path.parent), text)
                 if path.stem != "index":
                     cell.source = reference.link_terms(cell.source, seen)
         if path.stem == "index":

@@ -104,31 +104,31 @@ def header(lesson):
 
 # The map of prerequisites. ---------------------------------------------------------------------------------------
 
-WIDE, HIGH, STEP, TOP = 128, 40, (150, 54), 34  # of a box, and from box to box
+WIDE, HIGH, STEP, TOP = 114, 44, (131, 56), 34  # of a box, and from box to box
 
 
-def two_lines(text, most=17):
-    "A term cut into at most two lines of a box."
+def rows_of(text, most=13, rows=3):
+    "A term cut into the short lines of a box."
     lines = [""]
     for word in text.split():
-        if lines[-1] and len(lines[-1]) + len(word) >= most and len(lines) < 2:
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > most and len(lines) < rows:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
-    return [line if len(line) <= most + 2 else line[: most + 1] + "…" for line in lines]
+    return [line if len(line) <= most + 1 else f"{line[:most]}…" for line in lines]
 
 
 def box(lesson, x, y):
     "A lesson on the map: a link with number, term, and its title for whoever points at it."
     number, _, name = lesson.term.partition(" ")
-    rows = two_lines(name)
-    middle = y + 24 - 7 * (len(rows) - 1)
-    text = "".join(f'<text x="{x + 30}" y="{middle + 14 * i}">{row}</text>' for i, row in enumerate(rows))
+    rows = rows_of(name)
+    middle = y + 26 - 6 * (len(rows) - 1)
+    text = "".join(f'<text x="{x + 33}" y="{middle + 12 * i}">{row}</text>' for i, row in enumerate(rows))
     href = lesson.path.relative_to(NBS).with_suffix(".html").as_posix()
     kind = "core" if lesson.core else "engine"
     return (
         f'<a href="{href}" class="{kind}" data-lesson="{number}"><title>{escape(lesson.title)}</title>'
         f'<rect x="{x}" y="{y}" width="{WIDE}" height="{HIGH}" rx="5"/>'
-        f'<text class="number" x="{x + 6}" y="{y + 24}">{number}</text>{text}</a>'
+        f'<text class="number" x="{x + 6}" y="{y + 26}">{number}</text>{text}</a>'
     )
 
 
@@ -141,7 +141,7 @@ def arrow(start, end, ends):
     (x, y), (u, v) = start, end
     if x == u:  # one chapter: round the right side
         x, y, u, v = x + WIDE, y + HIGH / 2, u + WIDE, v + HIGH / 2
-        bend = min(20, 6 + (v - y) / 40)
+        bend = min(15, 6 + (v - y) / 40)
         curve = f"M{x},{y} C{x + bend},{y} {u + bend},{v} {u},{v}"
     else:
         x, y, v = x + WIDE, y + HIGH / 2, v + HIGH / 2
@@ -180,4 +180,7 @@ def prerequisites():
     label = "Map of the lessons: an arrow leads from a lesson to one that needs it"
     svg = f'<svg id="lesson-map" viewBox="0 0 {size}" role="img" aria-label="{label}">'
     body = "\n".join([svg, heads, *arrows, *boxes, "</svg>"])
-    return f'```{{raw}} html\n<div class="lesson-map">\n{body}\n</div>\n<script>{SCRIPT}</script>\n```'
+    hours = sum(lesson.minutes for lesson in places if lesson.core) / 60
+    note = "An arrow leads from a lesson to one that builds on it. The core path is blue and takes about "
+    note += f"{hours:.0f} hours; the others are engine rooms, for whoever wants to know how it is done."
+    return f'{note}\n\n```{{raw}} html\n<div class="lesson-map">\n{body}\n</div>\n<script>{SCRIPT}</script>\n```'

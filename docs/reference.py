@@ -73,13 +73,15 @@ def equations():
     "Each statement with the lesson that derives it, the function that computes it and the test that holds it."
     text = [(TABLES / "equations.md").read_text(encoding="utf-8")]
     for row in table("equations"):
+        lesson = first(row["search"])
         functions = [name for name in row["functions"].split(", ") if name]
         facts = [
-            f"Lesson: {linked(first(row['search']))}",
+            f"Lesson: {linked(lesson)}",
             "Function: " + ", ".join(api_link(name) for name in functions) if functions else "",
             f"Test: {test_link(row['test'])}" if row["test"] else "Test: a cell of the lesson",
         ]
-        text += [f"## {row['name']}", f"$$\n{row['tex']}\n$$", row["words"], "  \n".join(filter(None, facts))]
+        name = row["name"].format(n=lesson.number if lesson else "")
+        text += [f"## {name}", f"$$\n{row['tex']}\n$$", row["words"], "  \n".join(filter(None, facts))]
     return text
 
 

@@ -25,6 +25,8 @@ from ..estimator.metric import check_linear, columns_for
 from ..method.arrays import as_points, plain_type, warn
 from ..method.distributions import Distributions
 from ..method.mahalanobis import some_names
+from ..estimator.patterns import feature_patterns
+from ..estimator.scale import feature_moments
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #51fed7de
 def read_clouds(
@@ -132,6 +134,7 @@ def fit_anndata(
     if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("adata has NaN or infinite values in cells that were not drawn: remove or impute them first")
     model.fit(distributions)
+    model.patterns_ = feature_patterns(distributions, model.components_, n_jobs=model.n_jobs)
     write_result(adata, key_added, model, distributions, matrix, names, asked)
     return model
 
@@ -202,6 +205,7 @@ def learned_record(
         "history": {name: model.history_[name] for name in model.history_.dtype.names},
         "distances": model.pairwise(D),
         "means": sample_means(D),
+        "patterns": model.patterns_._asdict(),
         **{name: plain_type(values) for name, values in names.items() if values is not None},
         "versions": {name: version(name) for name in ("ggml_nb", "anndata", "numpy", "torch")},
     }

@@ -110,6 +110,8 @@ def save_metric(
     if hasattr(model, "clouds_"):
         parts = {name: getattr(model.clouds_, name) for name in CLOUDS}
         arrays |= {f"clouds_{name}": value for name, value in parts.items() if value is not None}
+    if hasattr(model, "patterns_"):
+        arrays |= {f"patterns_{name}": value for name, value in model.patterns_._asdict().items()}
     write_npz(path, **arrays)
 
 # %% ../../nbs/3_estimator/39_checkpoint.ipynb #41b799b3
@@ -128,6 +130,10 @@ def load_metric(
         model.source_ = json.loads(str(arrays["source"]))
         if "clouds_points" in arrays:
             model.clouds_ = Distributions(**{k: arrays[f"clouds_{k}"] for k in CLOUDS if f"clouds_{k}" in arrays})
+        if "patterns_overall" in arrays:
+            from ggml_nb.estimator.patterns import Patterns
+
+            model.patterns_ = Patterns(**{name: arrays[f"patterns_{name}"] for name in Patterns._fields})
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not {what}: {error}") from None
     return model

@@ -13,7 +13,7 @@ import torch
 
 from ..method.distributions import Distributions
 from ..method.loss import loss_weights, regularizer
-from ..method.mahalanobis import project, pull_back
+from ..method.mahalanobis import linear_image, pull_back
 from ..method.triplets import unique_pairs
 from ..solver.pairs import PairwiseTransport, pair_index
 
@@ -56,7 +56,7 @@ class LinearMap:
 
     def embed(self, training=False) -> np.ndarray:  # (N, k)
         "All points under the present map."
-        return project(self.points, self.A.detach().numpy())
+        return linear_image(self.points, self.A.detach().numpy())
 
     def backward(
         self,

@@ -23,7 +23,7 @@ from .start import scale_features, training_coordinates
 from .stopping import Run, make_optimizer, set_goal, stopping_rule, train
 from ..method.distributions import Distributions, check_distributions, patch
 from ..method.loss import NORMS
-from ..method.mahalanobis import project
+from ..method.mahalanobis import linear_image
 from ..method.triplets import check_classes
 from ..solver.pairs import PairwiseTransport, one_blas_thread
 
@@ -229,14 +229,14 @@ def fit(
         if checkpoint:
             checkpoint.resume(run)
         train(run, goal, self.n_neighbors, self.max_epochs, self.batch_size, self.verbose, **how)
-    for name in ("components_", "network_", "input_scale_", "input_center_", "embedding_"):  # of an earlier fit
+    for name in ("components_", "network_", "input_scale_", "input_center_", "embedding_", "patterns_"):
         vars(self).pop(name, None)
     vars(self).update(mapping.learned(frame, goal.typical))
     keys = run.history[0]
     self.history_ = np.array([tuple(row.values()) for row in run.history], [(name, np.float64) for name in keys])
     self.scale_, self.converged_, self.n_iter_, self.n_features_in_ = scale, rule.converged, len(run.history), data.d
     self.feature_names_in_, self.classes_, self.source_ = data.feature_names, data.class_names, data.source
-    Z = project(data.points, self.components_) if hasattr(self, "components_") else self.transform(data.points)
+    Z = linear_image(data.points, self.components_) if hasattr(self, "components_") else self.transform(data.points)
     self.clouds_ = with_points(data, Z.astype(np.float32))
     warn_of_doubts(self, goal, run)
     return self

@@ -131,7 +131,7 @@ class Patterns(NamedTuple):
 
     overall: np.ndarray  # (d,) signed; for two classes positive: higher in the second, as the metric sees it
     p_value: np.ndarray  # (d,) of `overall`
-    axes: np.ndarray  # (k, d) along each row of W
+    axes: np.ndarray  # (k, d) along each row of W; (0, d) where there are more than fifty
 
 
 def feature_patterns(
@@ -148,6 +148,10 @@ def feature_patterns(
     points = few.points @ sparse.diags_array(inverse) if sparse.issparse(few.points) else few.points * inverse
     arrows, Z = signed_arrows(plain_plans(points, few, n_jobs=n_jobs, seed=seed)), project(few.points, W)
     kept = np.unique(arrows.sample[arrows.mass != 0])  # samples with partners of both sorts
+    if len(np.unique(few.labels[kept])) < 2:
+        return Patterns(np.zeros(few.d), np.ones(few.d), np.zeros((0, few.d)))
+    many = len(W) > 50  # a diagonal metric has d rows, of which each would be a test of its own
+    Z = TruncatedSVD(50, random_state=seed).fit_transform(Z) if many else Z
 
     def test(z):
         return donor_t(sample_patterns(points, z, arrows)[kept], few.labels[kept], few.donors[kept])
@@ -156,4 +160,5 @@ def feature_patterns(
     t, free = np.array([t for t, _ in led]), led[0][1]
     overall = np.take_along_axis(t, np.abs(t).argmax(axis=0)[None], axis=0)[0]
     p_value = np.minimum(1, len(t) * 2 * t_distribution.sf(np.abs(overall), free)) if free else np.ones(len(overall))
-    return Patterns(overall, p_value, np.array([test(z)[0] for z in Z.T]))
+    axes = [] if many else [test(z)[0] for z in Z.T]
+    return Patterns(overall, p_value, np.array(axes).reshape(-1, few.d))

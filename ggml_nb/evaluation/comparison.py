@@ -22,6 +22,7 @@ from .baselines import FIXED, LINEAR, METHODS, SUMMARIES, as_methods, labelled_p
 from .baselines import linear_answers, pca_axes, pilot_distances, summary
 from .budget import check_budget, run_race
 from ..method.distributions import Distributions, check_clouds
+from .pictures import calibrated_f1
 from .evaluation import accuracies, answer_table, ask, clustering_scores, split_distributions, vote
 from ..method.mahalanobis import project
 from ..solver.pairs import PairwiseTransport, pairwise_wasserstein
@@ -104,7 +105,11 @@ def judge_sample(
         if is_fixed(method):
             known["D"] = D
         answers, votes = ask(D, labels, train, test, race.k["sample"])
-    figures = {**accuracies(labels[test], answers), **clustering_scores(D[np.ix_(test, test)], labels[test])}
+    held = D[np.ix_(test, test)]
+    figures = {**accuracies(labels[test], answers), **clustering_scores(held, labels[test])}
+    batches, donors = race.distributions.batches, race.distributions.donors
+    if batches is not None:
+        figures["batch_removal"] = 1 - calibrated_f1(held, batches[test], 3, donors[test])
     return {**figures, "answers": answers.tolist(), "votes": votes.tolist()}
 
 # %% ../../nbs/4_evaluation/45_comparison.ipynb #f2ce14a7
@@ -270,7 +275,8 @@ def compare_metrics(
     wanted = [w for w in wanted if w[2] == "sample" or str(methods[w[0]]) not in SUMMARIES]
     found = run_race(race, run_splits, is_fixed, methods, wanted, budget, children, cache, verbose)
     rows = [found[w] for w in wanted]
-    table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+    columns = [*COLUMNS, *(["batch_removal"] if distributions.batches is not None else [])]
+    table = pd.DataFrame(rows).reindex(columns=columns)
     if (table.status == "failed").all():
         raise RuntimeError(f"all methods failed, {table.method[0]!r} with {table.note[0]}")
     for name, note in table.dropna(subset="note").groupby("method").note.first().items():

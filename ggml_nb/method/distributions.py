@@ -29,7 +29,7 @@ class Distributions:
         feature_names=None,  # (d,) names, default 0..d-1
         groups=None,  # (n,) the donor of each distribution: splits keep a donor on one side
         batches=None,  # (n,) what must not be learned, of any values: the site, assay or run of each distribution
-        copy=None,  # False shares the memory of points, True never; None copies what takes less than a GiB
+        copy=None,  # shares the memory of points if False; None copies what takes less than a GiB
     ):
         if labels is None:
             labels, class_names = np.zeros(1 + int(np.max(sample, initial=0)), int), ["no label"]

@@ -147,10 +147,10 @@ def plot_gene_share(
     data, what = outcome.distributions, "metric"
     if method == "euclidean":
         variance, what = feature_moments(data.points)[1], "variance"
-        share = {"gene": data.feature_names, "importance": variance / variance.sum(), "axis_1": variance}
-        ranking = pd.DataFrame(share).sort_values("importance", ascending=False, kind="stable")
+        share = {"gene": data.feature_names, "weight": variance / variance.sum(), "axis_1": variance}
+        ranking = pd.DataFrame(share).sort_values("weight", ascending=False, kind="stable")
     head = ranking.head(top)
-    title = f"{METHODS[method]}: the first {len(head)} make up {head.importance.sum():.0%} of the {what}"
+    title = f"{METHODS[method]}: the first {len(head)} make up {head.weight.sum():.0%} of the {what}"
     plot_genes(ranking, top, ax, title)
     ax.set_xlabel(f"share of the {what}")
     if method == "euclidean":

@@ -10,6 +10,7 @@ import uuid
 import warnings
 import weakref
 from collections import Counter
+from functools import partialmethod
 
 import numpy as np
 from scipy import sparse
@@ -194,6 +195,19 @@ def gather(self: DaskPlans, method, weights):
         self.run()
     answers = self.engine._ask({s: (method, weights[at]) for s, at in self.asked.items()})
     return [(s, answers[s][0]) for s in sorted(answers)]
+
+
+@patch
+def of_pair(self: DaskPlans, method, i):
+    "A method of the worker that holds pair i, called for it."
+    if self.engine.calls is not self.calls:
+        self.run()
+    s, at = next((s, at) for s, at in self.asked.items() if i in at)
+    return self.engine._ask({s: (method, int(np.searchsorted(at, i)))})[s][0]
+
+
+for name in ("plan", "potentials", "certificate"):
+    setattr(DaskPlans, name, partialmethod(DaskPlans.of_pair, name))
 
 # %% ../../nbs/2_solver/25_cluster.ipynb #dask005
 @patch

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['one_blas_thread', 'all_pairs', 'pair_index', 'kernel_arguments', 'solve_pair', 'bounds', 'in_threads',
-           'useful_threads', 'PairwiseTransport', 'clouds_of', 'Plans', 'as_cotangent', 'Certificate', 'pair_costs',
-           'pairwise_wasserstein']
+           'useful_threads', 'PairwiseTransport', 'clouds_of', 'Plans', 'of_last', 'as_cotangent', 'Certificate',
+           'pair_costs', 'pairwise_wasserstein']
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b55310f1
 from concurrent.futures import ThreadPoolExecutor
@@ -215,13 +215,12 @@ def _last(self: PairwiseTransport):
     return self.last
 
 
-@patch
-def _gaps(self: PairwiseTransport) -> np.ndarray:  # (n_pairs,)
-    "Certified relative gaps of the last solve: the true error of a cost is at most this share of it."
-    return self._last().gap
+def of_last(name, doc):
+    "An attribute of the last solve's plans, as one of the engine."
+    return property(lambda self: getattr(self._last(), name), doc=doc)
 
 
-PairwiseTransport.gaps = property(PairwiseTransport._gaps)
+PairwiseTransport.gaps = of_last("gap", "Certified relative gaps of the last solve: the true errors are at most these.")
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b85f61f5
 @patch

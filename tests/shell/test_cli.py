@@ -76,7 +76,7 @@ def test_fit_writes_everything(real_fit):
         D = pd.read_csv(real_fit / file, index_col="sample")
         assert D.shape == (54, 54) and np.allclose(D, D.T) and list(D.index) == list(D.columns)
     genes = pd.read_csv(real_fit / "genes.csv")
-    assert genes.importance.is_monotonic_decreasing and genes.importance.sum() == pytest.approx(1)
+    assert genes.weight.is_monotonic_decreasing and genes.weight.sum() == pytest.approx(1)
     table = pd.read_csv(real_fit / "embedding.csv")
     assert set(table["sample"][table.side == "test"]) == set(report["test"])
 
