@@ -7,7 +7,7 @@ from ggml_nb.estimator.batches import batch_start, check_batches, couple_to_atom
 from ggml_nb import GGML, Distributions, make_triplets
 
 
-def cohort(counts, seed=0, shift=4.0, effect=3.0, n_points=40, d=12):
+def cohort(counts, seed=0, shift=4.0, effect=3.0, n_points=24, d=8):
     "Two kinds of points; classes differ along axis 0 in one kind, batches along axis 1 in both; (class, batch) counts."
     rng, clouds, labels, batches = np.random.default_rng(seed), [], [], []
     for (label, batch), count in counts.items():
