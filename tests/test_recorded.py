@@ -78,7 +78,7 @@ def shell(name, folder, data):
     "Numbers of every table of `ggml-nb fit`."
     from ggml_nb.__main__ import main
 
-    keys = ["--sample-key", "sample", "--label-key", "label"]
+    keys = ["--sample-key", "sample", "--label-key", "label", "--gene-filter", "variance"]  # as it was
     assert main(["fit", str(data / f"{name}.h5ad"), *keys, *DATA[name], "-o", str(folder), "-q"]) == 0
     tables = [pd.read_csv(folder / f"{table}.csv") for table in ("distances", "distances_euclidean")]
     genes = pd.read_csv(folder / "genes.csv").sort_values("gene")
