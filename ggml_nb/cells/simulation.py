@@ -130,7 +130,7 @@ def make_scrna(
     change = effect * differential * rng.choice([-1, 1], n_genes)
     names = batch_names(batches)
     shift = draw_shifts(len(names), types.shape, batch_effect if batches is not None else 0, seed)
-    rng = rng if patient_seed is None else np.random.default_rng([seed, patient_seed])
+    rng = rng if patient_seed is None else np.random.default_rng([seed, 2, patient_seed])
     donors = draw_donors(n_patients, n_samples, len(names), confounding, severity or 1)
     blocks, obs = [], []
     for p, (dose, batch, count) in enumerate(donors):
