@@ -111,7 +111,11 @@ def out_of_site(folder, match):
 def write_chapter(folder, paths, target):
     "The landing page of a chapter: its README.md, and its lessons with what each says of itself."
     lessons = [Lesson(path) for path in paths]
-    rows = [f"- [{lesson.title}]({lesson.path.name})  \n  {lesson.summary}" for lesson in lessons]
+    rows = [
+        f"- [{lesson.title}]({lesson.path.name})  \n  {lesson.summary}  \n  "
+        f"*{'core path' if lesson.core else 'engine room'}, {lesson.minutes} minutes*"
+        for lesson in lessons
+    ]
     text = (folder / "README.md").read_text(encoding="utf-8")
     target.parent.mkdir(exist_ok=True)
     target.write_text("\n".join([text, "## Lessons", "", *rows, ""]), encoding="utf-8")

@@ -30,7 +30,7 @@ from ..estimator.patterns import Patterns, feature_patterns
 # %% ../../nbs/5_cells/54_genes.ipynb #1d1f4e06
 def metric_matrix(
     source,  # fitted GGML, AnnData after `fit_anndata`, or W (k, d)
-    key="ggml",  # `key_added` of the fit
+    key="ggml",  # `key_added` of an AnnData's fit
 ) -> np.ndarray:  # (k, d)
     "W, wherever it is."
     if isinstance(source, anndata.AnnData):
@@ -45,13 +45,12 @@ def learned_axes(
     source,  # fitted GGML, AnnData after `fit_anndata`, or W (k, d)
     feature_names=None,  # (d,) for a bare W
     scale=None,  # (d,) size of each feature for a bare W, default 1
-    key="ggml",  # `key_added` of the fit
+    key="ggml",  # `key_added` of an AnnData's fit
 ):  # axes (k, d) = W diag(s), names (d,)
     "The metric in comparable units: how far a typical step of each gene moves a cell on each axis."
     W = metric_matrix(source, key)
     if isinstance(source, anndata.AnnData):
-        known = record(source, key)
-        feature_names, scale = known["feature_names"], known["scale"]
+        feature_names, scale = (record(source, key)[name] for name in ("feature_names", "scale"))
     elif isinstance(source, GGML):
         feature_names, scale = source.feature_names_in_, source.scale_
     names = [f"gene {i}" for i in range(W.shape[1])] if feature_names is None else feature_names
@@ -175,11 +174,11 @@ def known_patterns(
     source,  # as for `rank_genes`
     W,  # (k, d)
     distributions,  # Distributions of the fit, or None
-    key="ggml",  # `key_added` of the fit
+    key,  # `key_added` of an AnnData's fit
 ):  # Patterns, or None where there is nothing to take them from
     "Those that were kept with the metric, or else from the points."
-    if isinstance(source, anndata.AnnData) and "patterns" in record(source, key):
-        return Patterns(**record(source, key)["patterns"])
+    if isinstance(source, anndata.AnnData) and "patterns" in source.uns[key]:
+        return Patterns(**source.uns[key]["patterns"])
     if distributions is None and isinstance(source, anndata.AnnData):
         distributions = fitted_distributions(source, key)
     kept = getattr(source, "patterns_", None)
@@ -190,7 +189,7 @@ def class_means(
     source,  # as for `rank_genes`
     names,  # (d,) of the metric's features
     distributions,  # Distributions of the fit, or None
-    key="ggml",  # `key_added` of the fit
+    key,  # `key_added` of an AnnData's fit
 ) -> dict:  # higher_in, difference; empty where there are no samples
     "In which class a gene is higher, from the means of donors."
     if distributions is not None:
@@ -204,7 +203,7 @@ def class_means(
         donors = stored.get("groups", np.arange(len(labels)))
     else:
         return {}
-    table = pd.DataFrame(np.asarray(means, np.float64)).groupby([np.asarray(labels), np.asarray(donors)]).mean()
+    table = pd.DataFrame(np.asarray(means, np.float64)).groupby([np.asarray(labels).astype(str), donors]).mean()
     center = table.groupby(level=0).mean()
     rest = (center.sum() - center.max()) / max(len(center) - 1, 1)
     return {"higher_in": center.idxmax().to_numpy(), "difference": (center.max() - rest).to_numpy()}
@@ -215,20 +214,21 @@ def rank_genes(
     feature_names=None,  # (d,) for a bare W
     scale=None,  # (d,) size of each feature for a bare W, default 1
     *,
+    key="ggml",  # `key_added` of an AnnData's fit
     distributions=None,  # those of the fit: adds pattern, direction and test (an AnnData has them without)
     n_refits=0,  # adds the column stability, of so many refits on random halves of the donors
-    key="ggml",  # `key_added` of the fit
     top=50,  # what stability counts: being among so many, half of the genes at most
     seed=0,  # of the halves
     verbose=0,  # 1 shows a progress bar of the refits
-):  # DataFrame: gene, weight, axis_1..; pattern, pattern_1.., p_value, fdr; higher_in, difference; stability
+):  # DataFrame: gene, (symbol), weight, axis_1..; pattern, pattern_1.., p_value, fdr; higher_in, difference; stability
     "Genes by what differs, |(S_diff - S_same) w| over its error between donors; without data by weight, their share."
     check_top(top)
     check_scalar(n_refits, "n_refits", numbers.Integral, min_val=0)
     axes, names = learned_axes(source, feature_names, scale, key)
-    symbols = getattr(distributions, "symbols", None)
-    symbols = record(source, key).get("symbols", symbols) if isinstance(source, anndata.AnnData) else symbols
-    columns = {"gene": names, "weight": shares(axes)} | {f"axis_{i + 1}": axis for i, axis in enumerate(axes)}
+    symbols = record(source, key).get("symbols") if isinstance(source, anndata.AnnData) else None
+    symbols = getattr(distributions, "symbols", None) if symbols is None else symbols
+    columns = {"gene": names} | ({} if symbols is None else {"symbol": symbols})
+    columns |= {"weight": shares(axes)} | {f"axis_{i + 1}": axis for i, axis in enumerate(axes)}
     about = class_means(source, names, distributions, key)
     patterns = known_patterns(source, metric_matrix(source, key), distributions, key)
     if patterns is not None:
@@ -236,8 +236,6 @@ def rank_genes(
         columns |= {f"pattern_{i + 1}": axis for i, axis in enumerate(patterns.axes)}
         columns |= {"p_value": patterns.p_value, "fdr": false_discovery_control(patterns.p_value, method="by")}
     table = pd.DataFrame({**columns, **about})
-    if symbols is not None:
-        table.insert(1, "symbol", symbols)
     if n_refits:
         model = source
         if isinstance(source, anndata.AnnData):

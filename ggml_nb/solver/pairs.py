@@ -129,7 +129,7 @@ one_blas_thread = OneThread()
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #5d28b17e
 class PairwiseTransport:
-    "Optimal transport of many pairs under d_W, warm from call to call, and the derivative of the costs."
+    "Optimal transport of many pairs, warm from call to call: `solve`, then `gaps`, `grad`, `plan`, `certificate`."
 
     def __init__(
         self,
