@@ -9,7 +9,6 @@ __all__ = ['CHOICES', 'MAP', 'LOCK', 'INSIDE', 'check_parameters', 'GGML', 'make
 # %% ../../nbs/3_estimator/37_estimator.ipynb #6cb8b9bb
 import numbers
 import os
-import warnings
 from contextlib import contextmanager
 from threading import Lock
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from ..method.arrays import warn
 from .epoch import LinearMap, with_points
 from .metric import LearnedMetric
 from .scale import feature_scale, per_scale
@@ -199,13 +199,13 @@ def warn_of_doubts(
     "What whoever reads the result should know of the fit."
     stays = run.stopping.progress == np.inf
     if stays and model.reg:
-        warnings.warn(f"reg={model.reg} has no effect: with fewer than 10 donors the start stays", stacklevel=4)
+        warn(f"reg={model.reg} has no effect: with fewer than 10 donors the start stays")
     if not model.converged_:
         message = f"the held-out loss had not settled after max_epochs={model.max_epochs}: raise max_epochs or lr"
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        warn(message, ConvergenceWarning)
     if goal.strength and not stays and (run.stopping.best > goal.margin or not run.mapping.matrix().any()):
         message = f"the penalty outweighs the loss: a metric that is 0 everywhere does no worse; lower reg={model.reg}"
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        warn(message, ConvergenceWarning)
 
 # %% ../../nbs/3_estimator/37_estimator.ipynb #7a0bd10b
 @patch
