@@ -15,7 +15,7 @@ demo: .venv/stamp-run  ## the main job on simulated data: accuracy, pictures and
 test: .venv/stamp-dev  ## every notebook and every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-docs: .venv/stamp-docs  ## the site, from the notebooks' saved outputs, in _site/
+docs: .venv/stamp-dev  ## the site, from the notebooks' saved outputs, in _site/
 	$(BIN)/python docs/build.py
 
 notebooks: .venv/stamp-dev  ## run every notebook, save its outputs, then remake ggml_nb/ and README.md
@@ -39,8 +39,7 @@ clean:  ## remove .venv and all that the other targets made, but what git tracks
 
 # A stamp says that .venv holds a set of packages; it is written after pip succeeded, and is older than a changed pin.
 .venv/stamp-run:  extras :=
-.venv/stamp-dev:  extras := [dev,scrna]
-.venv/stamp-docs: extras := [dev,scrna,docs]
+.venv/stamp-dev:  extras := [dev,scrna,docs]
 .venv/stamp-paper: extras := [dev,baselines,scrna]
 .venv/stamp-lab:  extras := [dev]
 .venv/stamp-lab:  also := jupyterlab

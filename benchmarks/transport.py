@@ -1,7 +1,7 @@
 # ruff: noqa: E402
 """One pair of clouds solved again and again while W moves: milliseconds of one thread, true errors, peak memory.
 
-    python benchmarks/transport.py [--quick] [--ggml-ot PYTHON] [--write]
+    python benchmarks/transport.py [--quick] [--p 2] [--layer] [--ggml-ot PYTHON] [--write]
 
 Along a trajectory of steps that change W by 2 % each, per step and pair:
     cold    ours, without a start                      emd2   ot.emd2, given the cost matrix
@@ -10,7 +10,9 @@ Along a trajectory of steps that change W by 2 % each, per step and pair:
     floor   all distances once, in single precision    gap, error  the largest certified gap and the largest true error
 Ours starts from the embedded points; emd2 and lsa get the cost matrix for free. Times are CPU times of the thread (the
 least of three for short ones), so that other jobs on the machine matter little. MB: peak memory above the start of a
-fresh process; for emd2 with its cost matrix (Linux only).
+fresh process; for emd2 with its cost matrix (Linux only). --p: costs are distances to this power.
+--layer instead: a network of three layers trained by a loss of its costs, 200 pairs of 300 points, by `transport_cost`
+and by the automatic differentiation of ot.emd2; wall-clock seconds an epoch after the first, on all cores.
 """
 
 import os
@@ -34,7 +36,7 @@ from numba import njit
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from ggml_nb.solver.warmstart import solve_pair
+from ggml_nb.solver.pairs import solve_pair
 
 CASES = [  # n, m, rank, weighted
     *[(n, n, 5, False) for n in (100, 200, 300, 500, 1000, 2000)],
@@ -102,6 +104,47 @@ def high_water():
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
+def layer(epochs=4):
+    "The same training by POT and by the engine, at two step sizes: time of an epoch, and how far apart weights end."
+    import torch
+
+    from ggml_nb import Distributions, PairwiseTransport, transport_cost
+
+    rng = np.random.default_rng(0)
+    data = Distributions.from_list([clouds(rng, 300, 1)[0] for _ in range(21)], np.arange(21) % 3)
+    pairs, X = np.transpose(np.triu_indices(21, 1))[:200], torch.from_numpy(data.points.astype(np.float64))
+    same = torch.from_numpy(data.labels[pairs[:, 0]] == data.labels[pairs[:, 1]])
+
+    def by_pot(Z):
+        rows = [data.rows(i) for i in range(21)]
+        both = ((Z[rows[i]], Z[rows[j]]) for i, j in pairs)
+        return torch.stack([ot.emd2([], [], torch.cdist(x, y), numItermax=10**7) for x, y in both])
+
+    def train(costs, lr):
+        torch.manual_seed(0)
+        widths, seconds = (20, 64, 64, 5), []
+        layers = [part for n, m in zip(widths, widths[1:]) for part in (torch.nn.Linear(n, m), torch.nn.Tanh())][:-1]
+        network = torch.nn.Sequential(*layers).double()
+        adam = torch.optim.Adam(network.parameters(), lr=lr)
+        for _ in range(epochs):
+            start = time.process_time(), time.perf_counter()
+            cost = costs(network(X))
+            loss = torch.where(same, cost, (3 - cost).clamp(min=0)).mean()  # contrastive
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            seconds.append((time.process_time() - start[0], time.perf_counter() - start[1]))
+        return np.median(seconds[1:], axis=0), torch.cat([w.flatten() for w in network.parameters()]).detach()
+
+    for lr in (1e-3, 3e-4):
+        engine = PairwiseTransport(data, pairs, tol=1e-9)
+        (ours, W), (theirs, V) = train(lambda Z, engine=engine: transport_cost(Z, engine), lr), train(by_pot, lr)
+        ratio, apart = theirs / ours, (W - V).abs().max().item()
+        for name, (cpu, wall) in (("ot.emd2", theirs), ("engine", ours)):
+            yield f"lr {lr:.0e}, {name:7s}: {cpu:6.3f} s of CPU, {wall:6.3f} s an epoch"
+        yield f"lr {lr:.0e}: by CPU {ratio[0]:.1f}, by clock {ratio[1]:.1f} times as fast; weights differ {apart:.0e}"
+
+
 def peaks(*case):
     "MB above the start of one cold and one warm step, ours and emd2's; run in a process of its own."
     P, Q, a, b, Ws = trajectory(*case, steps=2)
@@ -137,18 +180,18 @@ def ggml_ot(python, P, Q, Ws):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def run(case, tol, steps, python):
+def run(case, tol, steps, python, p=1):
     "One line of the table."
     n, m, k, weighted = case
     P, Q, a, b, Ws = trajectory(*case, steps)
     state, rows = None, []
     for W in Ws:
         X, Y = P @ W.T, Q @ W.T
-        ours, (cost, gap, new) = timed(solve_pair, X, Y, a, b, state, tol)
-        again, _ = timed(solve_pair, X, Y, a, b, new, tol)
+        ours, (cost, gap, new) = timed(solve_pair, X, Y, a, b, state, tol, p)
+        again, _ = timed(solve_pair, X, Y, a, b, new, tol, p)
         x, y = X.astype(np.float32), np.ascontiguousarray(Y.T.astype(np.float32))
         floor, _ = timed(floor_pass, x, y)
-        C, state = cdist(X, Y), new
+        C, state = cdist(X, Y) ** p, new
         emd, truth = timed(ot.emd2, a, b, C, numItermax=10**8)
         lsa = timed(linear_sum_assignment, C)[0] if n == m and not weighted else np.nan
         error = cost / truth - 1
@@ -156,7 +199,7 @@ def run(case, tol, steps, python):
         rows.append((ours, again, floor, emd, lsa, gap, error))
     rows = np.array(rows)
     warm, again, floor, emd, lsa = rows[1:, :5].mean(axis=0)
-    other = ggml_ot(python, P, Q, Ws[:3]) if python and n == m and not weighted else np.nan
+    other = ggml_ot(python, P, Q, Ws[:3]) if python and n == m and not weighted and p == 1 else np.nan
     values = [rows[0, 0], warm, again, floor, emd, lsa, other]
     return (
         f"{n:5d} {m:5d} {k:3d} {'yes' if weighted else 'no':>8s} {tol:7.0e} "
@@ -172,6 +215,8 @@ if __name__ == "__main__":
     parser.add_argument("--ggml-ot", metavar="PYTHON", help="Python of a venv with benchmarks/requirements-ggml-ot.txt")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--write", action="store_true", help="keep the table as results/transport.txt")
+    parser.add_argument("--p", type=float, default=1.0, help="power of the distance")
+    parser.add_argument("--layer", action="store_true", help="training of a network instead")
     parser.add_argument("--peaks", help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -180,12 +225,22 @@ if __name__ == "__main__":
     if args.peaks:
         print(json.dumps(peaks(*json.loads(args.peaks))))
         raise SystemExit
+    if args.layer:
+        table = Table("A network of three layers, 200 pairs of 300 x 300 points; see benchmarks/transport.py")
+        for line in layer():
+            table.add(line)
+        if args.write:
+            table.write("layer")
+        raise SystemExit
     floor_pass(np.ones((2, 1), np.float32), np.ones((1, 2), np.float32))
-    table = Table("Milliseconds of one thread per pair; W moves by 2 % a step. Columns: see benchmarks/transport.py")
+    table = Table(
+        f"Milliseconds of one thread per pair; W moves by 2 % a step; p = {args.p:g}. "
+        "Columns: see benchmarks/transport.py"
+    )
     table.add(HEAD)
     for case in QUICK if args.quick else CASES:
-        table.add(run(case, 1e-4, args.steps, args.ggml_ot))
+        table.add(run(case, 1e-4, args.steps, args.ggml_ot, args.p))
     for case in QUICK[1::2]:
-        table.add(run(case, 1e-9, args.steps, None))
+        table.add(run(case, 1e-9, args.steps, None, args.p))
     if args.write:
-        table.write("transport")
+        table.write("transport" if args.p == 1 else f"transport_p{args.p:g}")

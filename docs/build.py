@@ -1,9 +1,12 @@
-"""Build the site in _site/ from the notebooks and their saved outputs; nothing is executed.
+"""Build the site in _site/ (or in the folder named) from the notebooks and their saved outputs; nothing is executed.
 
-nbdev's directives are honoured here (`hide`, `echo`, `output`, `include`, `code-fold`), each lesson gets the signatures
-of what it exports at its end, names in backticks become links to them, and Sphinx with myst-nb does the rest.
+nbdev's directives are honoured here (`hide`, `echo`, `output`, `include`, `code-fold`), each lesson gets a line under
+its title (lessons.py) and the signatures of what it exports at its end, names in backticks and terms of the glossary
+become links (reference.py, which also makes the reference pages), and Sphinx with myst-nb does the rest.
 """
 
+import ast
+import base64
 import importlib.util
 import os
 import re
@@ -13,7 +16,9 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import reference
 from execnb.nbio import mk_cell, write_nb
+from lessons import NBS, ROOT, Lesson, chapter_title, header, pages, prerequisites
 from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
 from nbdev.process import NBProcessor
@@ -21,8 +26,7 @@ from nbdev.processors import _default_exp, clean_magics, filter_stream_, hide_, 
 from nbdev.showdoc import show_doc
 from sphinx.cmd.build import main as sphinx_build
 
-ROOT = Path(__file__).resolve().parent.parent
-NBS, DOCS = ROOT / "nbs", ROOT / "docs"
+DOCS = ROOT / "docs"
 TAGS = {  # what a directive means to myst-nb
     ("echo", "false"): "remove-input",
     ("output", "false"): "remove-output",
@@ -30,26 +34,45 @@ TAGS = {  # what a directive means to myst-nb
     ("code-fold", "true"): "hide-input",
 }
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
-CHAPTERS = {
-    "1_method": "1 The method",
-    "2_solver": "2 The solver",
-    "3_estimator": "3 The estimator",
-    "4_evaluation": "4 Evaluation",
-    "5_cells": "5 Single cells",
-    "6_shell": "6 From a shell",
-    "7_paper": "7 The paper, made again",
-}
+NESTED = re.compile(r"\[\[(`[^`]+`)\]\([^)]*\)\]\(([^)]*)\)")  # nbdev links a name within a link, too
+
+
+def folded_as(source):
+    "What to call a cell that only imports, checks arguments or draws: its code is folded; None for one to be read."
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:  # a magic
+        return None
+    settings = re.compile(r"(plt\.|warnings\.|np\.set|rng\b|pd\.)")
+    imports = [isinstance(part, (ast.Import, ast.ImportFrom)) for part in body]
+    rest = [ast.get_source_segment(source, part) for part, imported in zip(body, imports) if not imported]
+    if any(imports) and all(map(settings.match, rest)):
+        return "Imports"
+    checks = [isinstance(part, ast.FunctionDef) and part.name.startswith("check_") for part in body]
+    if checks and all(checks):
+        return "Check of the arguments"
+    return "Code of the figure" if "plt.subplots(" in source or "plt.figure(" in source else None
+
+
+def has_wide_figure(cell, most=800):
+    "Is a picture so wide that a small screen had better scroll than shrink it? Its width stands in a PNG's header."
+    pictures = ["".join(out.get("data", {}).get("image/png", "")) for out in cell.get("outputs", [])]
+    return any(int.from_bytes(base64.b64decode(png[:32])[16:20], "big") > most for png in filter(None, pictures))
 
 
 def set_tags(cell):
-    "Turn a cell's directives into tags, and take the directive lines away."
+    "Turn a cell's directives into tags, and take the directive lines away; fold what is not to be read."
     if cell.cell_type != "code":
         return
     flags = {(key.rstrip(":"), *value[:1]) for key, value in cell.directives_.items()}
     tags = [tag for flag, tag in TAGS.items() if flag in flags]
-    cell.metadata["tags"] = tags + ["exported"] * ("export" in cell.directives_)
     lines = [line for line in cell.source.splitlines() if not line.startswith("#|")]
     cell["source"] = "\n".join(lines).strip() or None  # a cell of directives only disappears
+    name = "Code" if "hide-input" in tags else None if tags or not cell.source else folded_as(cell.source)
+    if name:
+        tags += ["hide-input"] * ("hide-input" not in tags)
+        cell.metadata["mystnb"] = {"code_prompt_show": name, "code_prompt_hide": name}
+    cell.metadata["tags"] = tags + ["exported"] * ("export" in cell.directives_) + ["wide"] * has_wide_figure(cell)
 
 
 def exported(notebook):
@@ -85,9 +108,13 @@ def out_of_site(folder, match):
     return f"{match[1]}{config.git_url}/blob/{config.branch}/{target.relative_to(ROOT).as_posix()}"
 
 
-def pages():
-    "The site's notebooks by chapter: a folder a chapter, file names in reading order."
-    return {title: sorted((NBS / folder).glob("*.ipynb")) for folder, title in CHAPTERS.items()}
+def write_chapter(folder, paths, target):
+    "The landing page of a chapter: its README.md, and its lessons with what each says of itself."
+    lessons = [Lesson(path) for path in paths]
+    rows = [f"- [{lesson.title}]({lesson.path.name})  \n  {lesson.summary}" for lesson in lessons]
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    target.parent.mkdir(exist_ok=True)
+    target.write_text("\n".join([text, "## Lessons", "", *rows, ""]), encoding="utf-8")
 
 
 def write_sources(folder):
@@ -108,15 +135,24 @@ def write_sources(folder):
         module, names = apis[path]
         if names:
             notebook.cells.extend(api_cells(module, names))
+        seen = set()
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                cell.source = LINK.sub(partial(out_of_site, path.parent), links.linkify(cell.source) or "")
+                text = NESTED.sub(r"[\1](\2)", links.linkify(cell.source) or "")
+                cell.source = LINK.sub(partial(out_of_site, path.parent), text)
+                if path.stem != "index":
+                    cell.source = reference.link_terms(cell.source, seen)
         if path.stem == "index":
-            notebook.cells.append(mk_cell(contents(), cell_type="markdown"))
+            complete_index(notebook)
+        else:
+            notebook.cells.insert(1, mk_cell(header(Lesson(path)), cell_type="markdown"))
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "python3", "language": "python"}
         target = folder / path.relative_to(NBS)
         target.parent.mkdir(exist_ok=True)
         write_nb(notebook, target)
+    for chapter, lessons in pages().items():
+        write_chapter(chapter, lessons, folder / chapter.name / "README.md")
+    reference.write(folder / "reference")
     for file in NBS.rglob("*"):  # pictures that the prose refers to
         if file.suffix in {".png", ".svg", ".jpg", ".gif"}:
             target = folder / file.relative_to(NBS)
@@ -124,13 +160,22 @@ def write_sources(folder):
             shutil.copy(file, target)
 
 
+def complete_index(notebook):
+    "Give the front page the map of the lessons, after their table, and the table of contents."
+    place = next(i for i, cell in enumerate(notebook.cells) if cell.source and "## Lessons" in cell.source)
+    notebook.cells.insert(place + 1, mk_cell(prerequisites(), cell_type="markdown"))
+    notebook.cells.append(mk_cell(contents(), cell_type="markdown"))
+
+
 def contents():
     "The hidden table of contents that orders the sidebar and the previous/next links."
     blocks = []
-    for title, paths in pages().items():
-        if paths:
-            names = "\n".join(path.relative_to(NBS).with_suffix("").as_posix() for path in paths)
-            blocks.append(f"```{{toctree}}\n:caption: {title}\n:hidden:\n\n{names}\n```")
+    for folder, paths in pages().items():
+        names = "\n".join(path.relative_to(NBS).with_suffix("").as_posix() for path in paths)
+        first = f"About this chapter <{folder.name}/README>"
+        blocks.append(f"```{{toctree}}\n:caption: {chapter_title(folder)}\n:hidden:\n\n{first}\n{names}\n```")
+    names = "\n".join(f"reference/{name}" for name in reference.PAGES)
+    blocks.append(f"```{{toctree}}\n:caption: Reference\n:hidden:\n\n{names}\n```")
     return "\n\n".join(blocks)
 
 
@@ -143,7 +188,7 @@ def copy_mathjax(static):
         (shutil.copytree if (package / name).is_dir() else shutil.copy)(package / name, target)
 
 
-def main():
+def main(target=ROOT / "_site"):
     with tempfile.TemporaryDirectory() as folder:
         source, output = Path(folder) / "source", Path(folder) / "site"
         source.mkdir()
@@ -152,11 +197,11 @@ def main():
         if status == 0:
             copy_mathjax(output / "_static")
             shutil.rmtree(output / ".doctrees", ignore_errors=True)
-            shutil.rmtree(ROOT / "_site", ignore_errors=True)
-            shutil.move(output, ROOT / "_site")
-            print("the site is in _site/: open _site/index.html")
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.move(output, target)
+            print(f"the site is in {target}: open index.html there")
         return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(Path, sys.argv[1:])))

@@ -9,13 +9,15 @@ cfg = config["DEFAULT"]
 
 project, author, copyright = cfg["title"], cfg["author"], cfg["copyright"]
 version = release = cfg["version"]
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx_copybutton"]
+copybutton_selector = "div:not(.output) > div.highlight pre"  # code, not what it printed
 mathjax_path = "mathjax/tex-chtml.js"  # copied by build.py: no remote script
 html_theme = "furo"
 html_title = f"{project} {version}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_assets_policy = "always"  # the sidebar has symbols on pages that have none
 html_show_sourcelink = False
 pygments_style, pygments_dark_style = "friendly", "monokai"
 

@@ -10,20 +10,23 @@ _HOMES = {
     "method.loss": "ggml_loss regularizer triplet_loss",
     "method.mahalanobis": "interpolate low_rank mahalanobis_cdist mahalanobis_matrix plot_ellipse project",
     "method.synthetic": "make_distributions",
-    "method.training": "train_ggml",
+    "method.training": "PAPER train_ggml",
     "method.transport": "OTResult wasserstein",
     "method.triplets": "all_triplets make_triplets unique_pairs",
-    "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein transport_cost",
-    "estimator.estimator": "GGML PAPER",
-    "evaluation.chance": "confidence_interval permutation_test",
+    "solver.layer": "transport_cost",
+    "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein",
+    "solver.sinkhorn": "SinkhornTransport",
+    "estimator.estimator": "GGML",
+    "estimator.patterns": "feature_patterns",
+    "evaluation.chance": "accuracy_interval confidence_interval majority_answers permutation_test",
     "evaluation.comparison": "compare_metrics",
     "evaluation.evaluation": "clustering_scores cross_validate knn_score split_distributions",
-    "evaluation.pictures": "plot_clustermap plot_embedding plot_grid",
-    "evaluation.tuning": "TunedGGML grid_search",
+    "evaluation.pictures": "plot_clustermap plot_embedding representation_scores",
+    "evaluation.tuning": "TunedGGML grid_search plot_grid",
     "cells.genes": "gene_stability plot_genes plot_ranking pseudobulk_test rank_genes",
     "cells.pathways": "enrich_genes enrich_gprofiler gene_interactions plot_interactions prerank_genes",
     "cells.patients": "place_patients plot_placement",
-    "cells.relevance": "cell_relevance plot_relevance summarize summary_error",
+    "cells.relevance": "cell_relevance compare_cell_types plot_relevance summarize summary_error",
     "cells.scrna": "fit_anndata fitted_distributions from_anndata project_anndata sample_means",
     "cells.simulation": "make_scrna",
     "shell.download": "download_cellxgene",
@@ -36,6 +39,10 @@ def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module 'ggml_nb' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(f"ggml_nb.{_HOME[name]}"), name)
+    if callable(value):
+        from ggml_nb._help import describe
+
+        describe(value)
     return value
 
 

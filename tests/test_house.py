@@ -1,6 +1,8 @@
 """The house: chapters import downwards only, and importing the package loads nothing heavy."""
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +53,58 @@ def test_the_import_is_light_and_knows_every_name():
     assert set(ggml_nb.__all__) <= set(dir(ggml_nb))
     assert all(hasattr(ggml_nb, name) for name in ggml_nb.__all__)
     assert not hasattr(ggml_nb, "nothing")
+
+
+@pytest.mark.parametrize("name", [name for name in ggml_nb.__all__ if name not in ("PAPER", "OTResult")])
+def test_help_names_every_parameter(name):
+    value = getattr(ggml_nb, name)
+    methods = [value.fit, value.transform, value.predict] if name == "GGML" else []
+    for function in [value, *methods]:
+        for parameter in inspect.signature(function).parameters:
+            assert parameter == "self" or re.search(rf"^{parameter}( :|$)", function.__doc__, re.M)
+
+
+FIT = """
+import sys, threading
+import ggml_nb
+seen = set()
+
+
+def entered(frame, event, arg):
+    name = frame.f_globals.get("__name__", "")
+    if event == "call" and name.startswith("ggml_nb.") and frame.f_code.co_name != "<module>":
+        seen.add(name)
+
+
+def trace():
+    threading.setprofile(entered)
+    sys.setprofile(entered)
+
+
+def report():
+    sys.setprofile(None)
+    loaded = [m for m in sys.modules if m.startswith("ggml_nb.solver.") or m.startswith("ggml_nb.estimator.")]
+    print("ENTERED", *sorted(seen))
+    print("LOADED", *sorted(loaded))
+"""
+
+
+def traced(code):
+    "Modules of ours in which a function is called, and solver and estimator modules that are loaded."
+    run = subprocess.run([sys.executable, "-c", FIT + code], capture_output=True, text=True, check=True)
+    lines = [line.split() for line in run.stdout.splitlines() if line.startswith(("ENTERED", "LOADED"))]
+    print(*(f"{line[0].lower()} {len(line) - 1}: {' '.join(line[1:])}" for line in lines), sep="\n")
+    return [set(line[1:]) for line in lines]
+
+
+def test_what_a_fit_does_not_ask_for_is_not_on_its_path():
+    entered, loaded = traced("""
+from ggml_nb import GGML, make_distributions
+data = make_distributions(5, n_points=10, seed=0)
+trace()
+GGML(random_state=0, n_jobs=1).fit(data)
+report()
+""")
+    off = ("solver.sinkhorn", "solver.cluster", "estimator.checkpoint", "estimator.ground_metrics")
+    assert not {f"ggml_nb.{name}" for name in off} & loaded
+    assert len(entered) <= 11

@@ -1,6 +1,7 @@
 """Every replacement is held to the page: lesson 17 with POT, and with the engine in POT's place."""
 
 import numpy as np
+import ot
 import pytest
 import torch
 from scipy import sparse
@@ -69,6 +70,40 @@ def test_the_operation_passes_gradcheck_and_is_differentiated_once():
         grad.sum().backward()
     with pytest.raises(ValueError, match="Z must have a row for each of 45 points"):
         transport_cost(Z[:3], solver)
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3])
+def test_the_operation_passes_gradcheck_for_every_power(p):
+    data = clouds("weighted").subset([0, 1, 5])
+    solver = PairwiseTransport(data, tol=1e-10, n_jobs=1, p=p)
+    Z = torch.from_numpy(np.random.default_rng(3).normal(size=(45, 2))).requires_grad_()
+    assert torch.autograd.gradcheck(lambda Z: transport_cost(Z, solver), Z)
+    assert torch.autograd.gradcheck(lambda Z: transport_cost(Z, solver, [2, 0]) ** (1 / p), Z)  # W_p itself
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_a_network_trained_by_the_operation_is_the_one_trained_by_pot(p):
+    data = clouds("ragged")
+    pairs, X = np.transpose(np.triu_indices(6, 1)), torch.from_numpy(data.points.astype(np.float64))
+    weights = [torch.from_numpy(data.weights[data.rows(i)]) for i in range(6)]
+
+    def by_pot(Z):
+        Z = [Z[data.rows(i)] for i in range(6)]
+        how = {"compute_mode": "donot_use_mm_for_euclid_dist"}
+        return torch.stack([ot.emd2(weights[i], weights[j], torch.cdist(Z[i], Z[j], **how) ** p) for i, j in pairs])
+
+    solver, found = PairwiseTransport(data, pairs, tol=1e-9, n_jobs=1, p=p), []
+    for costs in (lambda Z: transport_cost(Z, solver), by_pot):
+        torch.manual_seed(0)
+        layers = [torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)]
+        network = torch.nn.Sequential(*layers).double()
+        adam = torch.optim.Adam(network.parameters(), lr=0.01)
+        for _ in range(10):
+            adam.zero_grad()
+            torch.logsumexp(costs(network(X)) * torch.linspace(-1, 1, len(pairs)).double(), 0).backward()
+            adam.step()
+        found.append(torch.cat([w.flatten() for w in network.parameters()]).detach())
+    torch.testing.assert_close(*found, rtol=0, atol=1e-6)
 
 
 def test_dask_learns_what_the_page_learns():

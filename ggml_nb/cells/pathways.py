@@ -22,9 +22,9 @@ def gene_interactions(
     feature_names=None,
     scale=None,
     *,
-    top=20,  # most important genes
-):  # DataFrame (top, top): s_g s_h M_gh over the trace; the diagonal is the importance
-    "Gene-gene terms of the metric among its most important genes."
+    top=20,  # genes of largest weight
+):  # DataFrame (top, top): s_g s_h M_gh over the trace; the diagonal is the weight
+    "Gene-gene terms of the metric among the genes of largest weight."
     check_top(top)
     axes, names = learned_axes(source, feature_names, scale)
     share = shares(axes)
@@ -69,9 +69,9 @@ def head_genes(
     ranking,  # DataFrame of `rank_genes`
     top,  # genes
 ):  # list of str
-    "The first genes that the metric uses: an L1 fit may leave the others at 0, where their order means nothing."
-    used = ranking.gene[ranking.importance > 0] if "importance" in ranking else ranking.gene
-    return used.astype(str).tolist()[:top]
+    "The first genes that say something: at a pattern of 0, or without one a weight of 0, order means nothing."
+    size = next((ranking[name] for name in ("pattern", "weight") if name in ranking), None)
+    return ranking.gene[slice(None) if size is None else size != 0].astype(str).tolist()[:top]
 
 # %% ../../nbs/5_cells/55_pathways.ipynb #a3c40721
 def as_gene_sets(
@@ -103,7 +103,7 @@ def as_gene_sets(
 def enrich_genes(
     ranking,  # DataFrame of `rank_genes`; its first rows count, however sorted; all its genes are the background
     gene_sets,  # dict of set names and genes, or the path of a GMT file
-    top=50,  # genes of the head that are tested, half of the genes at most, and none of importance 0
+    top=50,  # genes of the head that are tested, half of the genes at most, and none of pattern (or weight) 0
 ):  # DataFrame, smallest p first: gene_set, overlap, size, p_value, fdr, genes
     "Over-representation of gene sets among the top genes: hypergeometric test, Benjamini-Hochberg over sets."
     check_top(top)
@@ -125,20 +125,22 @@ def enrich_genes(
 def prerank_genes(
     ranking,  # DataFrame of `rank_genes`
     gene_sets,  # dict of set names and genes, or the path of a GMT file
-    axis=1,  # 1, 2, ..: its signed weights order the genes
+    axis=None,  # 1, 2, ..: order by the signed pattern (or weight) along it; None: by the pattern overall
     seed=0,  # of the random sets
     **options,  # of `gseapy.prerank`, for example permutation_num=10_000 or min_size=15
 ):  # DataFrame, largest |nes| first: gene_set, es, nes, p_value (0: no random set went farther), fdr, genes
-    "Gene set enrichment analysis along one axis: the sign says at which end a set lies. By gseapy, offline."
+    "Gene set enrichment analysis along the pattern: the sign says at which end a set lies. By gseapy, offline."
     names, sets = as_gene_sets(ranking, gene_sets)
-    if f"axis_{axis}" not in ranking:
+    wanted = ["pattern", "axis_1"] if axis is None else [f"pattern_{axis}", f"axis_{axis}"]
+    column = next((name for name in wanted if name in ranking), None)
+    if column is None:
         raise ValueError(f"axis must be the number of one of the columns axis_1, axis_2, .. of ranking, got {axis!r}")
     try:
         from gseapy import prerank
     except ImportError:
         raise ImportError("prerank_genes needs gseapy: pip install 'ggml_nb[scrna]'") from None
     code = {name: f"g{i}" for i, name in enumerate(names)}  # gseapy takes numbers for Entrez ids, and ignores case
-    weights = pd.DataFrame({"gene": list(map(code.get, names)), "weight": ranking[f"axis_{axis}"].to_numpy()})
+    weights = pd.DataFrame({"gene": list(map(code.get, names)), "weight": ranking[column].to_numpy()})
     coded = {name: [code[gene] for gene in sorted(genes)] for name, genes in sets.items()}
     options = {"min_size": 1, "max_size": len(names), "threads": 1, **options}
     weights = weights.sort_values("weight", ascending=False, kind="stable")

@@ -47,13 +47,16 @@ NORMS = {
 # %% ../../nbs/1_method/16_loss.ipynb #f1975183
 def regularizer(
     W,  # (k, d) ndarray or tensor
-    norm="fro",  # "fro", "l1" (sum of absolute entries) or "nuc" (sum of singular values)
+    norm="fro",  # "fro", "l1" (sum of absolute entries), "nuc" (sum of singular values), or an object with value(W)
 ):  # scalar tensor, differentiable
     "R(W) of eq. 10."
-    if norm not in NORMS:
-        raise ValueError(f"norm must be one of {sorted(NORMS)}, got {norm!r}")
     W = torch.as_tensor(W)
-    return NORMS[norm](W if W.is_floating_point() else W.double())
+    W = W if W.is_floating_point() else W.double()
+    if hasattr(norm, "value"):
+        return norm.value(W)
+    if norm not in NORMS:
+        raise ValueError(f"norm must be one of {sorted(NORMS)}, or an object with value(W), got {norm!r}")
+    return NORMS[norm](W)
 
 # %% ../../nbs/1_method/16_loss.ipynb #48bc0b56
 def ggml_loss(

@@ -10,6 +10,7 @@ import uuid
 import warnings
 import weakref
 from collections import Counter
+from functools import partialmethod
 
 import numpy as np
 from scipy import sparse
@@ -42,12 +43,13 @@ def keep(
     pairs,  # (P, 2) int: pairs of these
     tol,  # certified relative gap
     n_jobs,  # threads, None for those of the worker
+    p,  # power of the distance
 ):  # the worker's address
     "On a worker: make a shard and keep it."
     from distributed import get_worker
 
     worker = get_worker()
-    shard = PairwiseTransport(distributions, pairs, tol, n_jobs or worker.state.nthreads)
+    shard = PairwiseTransport(distributions, pairs, tol, n_jobs or worker.state.nthreads, p)
     vars(worker).setdefault("ggml_shards", {})[key] = shard
     return worker.address
 
@@ -107,8 +109,9 @@ class DaskTransport(PairwiseTransport):
         pairs=None,  # (n_pairs, 2) int, default all unordered pairs
         tol=1e-4,  # a cost is returned only with a certified relative gap of at most this
         n_jobs=None,  # threads on each worker, None for as many as it was started with
+        p=1,  # costs are distances to this power
     ):
-        super().__init__(distributions, pairs, tol)
+        super().__init__(distributions, pairs, tol, p=p)
         self.client, self.n_jobs, sizes = dask_client(), n_jobs, np.diff(distributions.offsets)
         workers = len(self.client.nthreads())
         if workers == 0:
@@ -142,7 +145,7 @@ def _place(self: DaskTransport, missing):
         self.home[key] = min(threads, key=lambda address: (load[address] + 1) / threads[address])
         clouds, pairs = self.clouds[s], self.pairs[self.members[s]]
         data, pairs = self.distributions.subset(clouds), np.searchsorted(clouds, pairs)
-        futures[key] = self._submit(keep, s, data, pairs, self.tol, self.n_jobs)
+        futures[key] = self._submit(keep, s, data, pairs, self.tol, self.n_jobs, self.p)
     for key, future in futures.items():
         self.home[key] = future.result()
 
@@ -193,6 +196,19 @@ def gather(self: DaskPlans, method, weights):
     answers = self.engine._ask({s: (method, weights[at]) for s, at in self.asked.items()})
     return [(s, answers[s][0]) for s in sorted(answers)]
 
+
+@patch
+def of_pair(self: DaskPlans, method, i):
+    "A method of the worker that holds pair i, called for it."
+    if self.engine.calls is not self.calls:
+        self.run()
+    s, at = next((s, at) for s, at in self.asked.items() if i in at)
+    return self.engine._ask({s: (method, int(np.searchsorted(at, i)))})[s][0]
+
+
+for name in ("plan", "potentials", "certificate"):
+    setattr(DaskPlans, name, partialmethod(DaskPlans.of_pair, name))
+
 # %% ../../nbs/2_solver/25_cluster.ipynb #dask005
 @patch
 def _points(self: DaskTransport, s):
@@ -219,8 +235,8 @@ def solve(
 ) -> np.ndarray:  # (n_pairs,) float64 costs
     "W_theta(X_i, X_j) of each pair (eq. 7); W goes to the workers, who project their own clouds."
     W = as_matrix(W, self.distributions.d)
+    self.last = None  # should this be interrupted, there are no plans
     self.last = self._run("solve", len(W), lambda s: W, which)
-    self.gaps = self.last.gap
     return self.last.cost
 
 
@@ -232,6 +248,7 @@ def plans(
     verbose=0,  # accepted, not used
 ) -> DaskPlans:
     "The same for points that some map has embedded already; each worker gets those of its clouds."
+    Z = np.array(Z, dtype=np.float64)
     return self._run("solve_embedded", Z.shape[1], lambda s: Z[self._points(s)], which)
 
 # %% ../../nbs/2_solver/25_cluster.ipynb #ba71fb55

@@ -24,12 +24,6 @@ class State(NamedTuple):
     flow: np.ndarray  # (n+m,) int64: mass on the arc to the parent, in UNITs
     potential: np.ndarray  # (n+m,) float64: f, then g, of the last certificate
 
-    def plan(self, n):
-        "Rows, columns and masses of the plan: at most n + m - 1 entries."
-        v = np.flatnonzero(self.flow)
-        p = self.parent[v]
-        return np.minimum(v, p), np.maximum(v, p) - n, self.flow[v] * UNIT
-
 # %% ../../nbs/2_solver/21_simplex.ipynb #ffd706d1
 jit = njit(nogil=True, cache=True, error_model="numpy")  # without the interpreter's lock: pairs run in threads
 
@@ -99,28 +93,30 @@ def principal_order(Z, n):
 # %% ../../nbs/2_solver/21_simplex.ipynb #59004a7f
 @jit
 def first_state(order, a, b, arcs):
-    "State of a first tree for the masses a (n,) and b (m,), with potentials 0; see `first_tree`."
-    state = State(np.empty(len(order), np.int32), np.empty(len(order), np.int64), np.zeros(len(order)))
-    first_tree(np.concatenate((units(a), units(b))), arcs, order, len(a), state.parent, state.flow)
-    return state
+    "Parents, flows and potentials 0 of a first tree for the masses a (n,) and b (m,); see `first_tree`."
+    parent, flow = np.empty(len(order), np.int32), np.empty(len(order), np.int64)
+    first_tree(np.concatenate((units(a), units(b))), arcs, order, len(a), parent, flow)
+    return parent, flow, np.zeros(len(order))
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #067662d5
 @jit
-def arc_cost(X, Y, u, v):
-    "Distance of two nodes, one of each side."
+def arc_cost(X, Y, u, v, p):
+    "Distance of two nodes, one of each side, to the power p."
     x, y, s = X[min(u, v)], Y[max(u, v) - len(X)], 0.0
     for q in range(len(x)):
         s += (x[q] - y[q]) ** 2
-    return np.sqrt(s)
+    if p == 2:
+        return s
+    return np.sqrt(s) if p == 1 else s ** (0.5 * p)
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #f3e3645e
 @jit
-def plan_cost(X, Y, parent, flow):
+def plan_cost(X, Y, parent, flow, p):
     "Cost of the plan: an upper bound of the optimum."
     total = 0.0
     for v in range(len(parent)):
         if flow[v] > 0:
-            total += flow[v] * arc_cost(X, Y, v, parent[v])
+            total += flow[v] * arc_cost(X, Y, v, parent[v], p)
     return total * UNIT
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #d7f4a8b7
@@ -162,7 +158,7 @@ def subtree(top, links, nodes):
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #ac811f17
 @jit
-def grow(X, Y, parent, pot):
+def grow(X, Y, parent, pot, p):
     "Root, sizes of the subtrees and links of a tree; sets its potentials, f_i + g_j = C_ij on every arc."
     N, root = len(parent), 0
     links = np.full(N, -1, np.int32), np.full(N, -1, np.int32), np.full(N, -1, np.int32)
@@ -174,7 +170,7 @@ def grow(X, Y, parent, pot):
             hang(v, parent[v], parent, links)
     subtree(root, links, nodes)
     for v in nodes[1:]:
-        pot[v] = arc_cost(X, Y, v, parent[v]) - pot[parent[v]]
+        pot[v] = arc_cost(X, Y, v, parent[v], p) - pot[parent[v]]
     for v in nodes[:0:-1]:
         size[parent[v]] += size[v]
     return root, size, links
@@ -260,13 +256,13 @@ BLOCK = 200  # candidate arcs looked through for one pivot
 
 
 @jit
-def simplex(X, Y, arcs, theta, parent, flow, pot):
+def simplex(X, Y, arcs, theta, parent, flow, pot, p):
     "Pivot until no arc has C_ij - f_i - g_j < -theta; return the number of pivots."
     n, N, A = len(X), len(parent), len(arcs)
-    root, size, links = grow(X, Y, parent, pot)
+    root, size, links = grow(X, Y, parent, pot, p)
     C, nodes = np.empty(A), np.empty(N, np.int32)
     for e in range(A):
-        C[e] = arc_cost(X, Y, arcs[e, 0], n + arcs[e, 1])
+        C[e] = arc_cost(X, Y, arcs[e, 0], n + arcs[e, 1], p)
     pivots, clean, e = 0, 0, 0
     while clean < A and pivots < 50 * N:
         best, at = -theta, -1

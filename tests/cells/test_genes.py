@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import f as f_distribution
-from scipy.stats import f_oneway, false_discovery_control, hypergeom, ttest_ind
+from scipy.stats import f_oneway, false_discovery_control, hypergeom, ttest_ind, ttest_rel
+from scipy.stats import t as t_distribution
 
 from ggml_nb import (
     GGML,
@@ -21,6 +22,7 @@ from ggml_nb import (
     prerank_genes,
     pseudobulk_test,
     rank_genes,
+    sample_means,
 )
 from ggml_nb.cells.genes import donor_half, gene_stability
 
@@ -44,16 +46,65 @@ def test_stable_genes_are_true(fitted):
     assert not np.array_equal(ranking.stability, rank_genes(adata, n_refits=10, seed=2).stability)
 
 
-def test_direction_and_test_are_those_of_scipy(fitted):
+def test_direction_is_that_of_means_and_the_rivals_test_that_of_scipy(fitted):
     adata, model = fitted
     D, ranking = fitted_distributions(adata), rank_genes(adata).set_index("gene")
     means = np.stack([np.asarray(D[i].mean(axis=0, dtype=float)).ravel() for i in range(len(D))])
     ill = D.classes == "diseased"
-    p = pd.Series(np.nan_to_num(ttest_ind(means[ill], means[~ill]).pvalue, nan=1), D.feature_names)
-    assert np.allclose(p[ranking.index], ranking.p_value, rtol=1e-3)
+    p = np.nan_to_num(ttest_ind(means[ill], means[~ill]).pvalue, nan=1)
+    tested = pseudobulk_test(means, D.classes).set_index(D.feature_names).loc[ranking.index]
+    assert np.allclose(pd.Series(p, D.feature_names)[ranking.index], tested.p_value, rtol=1e-3)
     gap = pd.Series(means[ill].mean(axis=0) - means[~ill].mean(axis=0), D.feature_names)[ranking.index]
     assert np.array_equal(np.where(gap > 0, "diseased", "healthy"), ranking.higher_in)
-    assert np.allclose(abs(gap), ranking.difference, atol=1e-5) and (ranking.fdr >= ranking.p_value).all()
+    assert (tested.higher_in == ranking.higher_in).all() and np.allclose(
+        tested.difference, ranking.difference, atol=1e-5
+    )
+    assert np.allclose(abs(gap), ranking.difference, atol=1e-5)
+
+
+def test_genes_are_ordered_by_pattern_and_surer_than_by_a_test_of_means(fitted):
+    adata, model = fitted
+    ranking, true = rank_genes(adata), adata.var.differential
+    assert (ranking.pattern.abs().diff()[1:] <= 0).all() and np.isclose(ranking.weight.sum(), 1)
+    assert np.allclose(ranking.fdr, false_discovery_control(ranking.p_value, method="by"))
+    D = fitted_distributions(adata)
+    by_test = D.feature_names[np.argsort(pseudobulk_test(sample_means(D), D.classes).p_value)]
+    found, rival = true[ranking.gene[:40]].mean(), true[by_test[:40]].mean()
+    assert found >= 0.85 and found >= rival
+    sure = ranking.gene[ranking.fdr < 0.1]
+    assert len(sure) >= 20 and true[sure].mean() >= 0.85
+    strong = ranking[:20]  # two classes: the sign is the direction
+    assert ((strong.pattern > 0) == (strong.higher_in == "healthy")).mean() >= 0.9
+
+
+def test_patterns_are_kept_with_the_metric(fitted, tmp_path):
+    adata, model = fitted
+    model.save(tmp_path / "metric.npz")
+    columns = ["gene", "weight", "pattern", "pattern_1", "p_value", "fdr"]
+    loaded = rank_genes(GGML.load(tmp_path / "metric.npz"))
+    pd.testing.assert_frame_equal(loaded[columns], rank_genes(adata)[columns])
+    assert "higher_in" not in loaded and "pattern" not in rank_genes(model.components_)
+    again = GGML(random_state=0, max_epochs=1).fit(fitted_distributions(adata))
+    again.patterns_ = model.patterns_
+    assert not hasattr(again.fit(fitted_distributions(adata)), "patterns_")  # of an earlier fit
+
+
+def test_a_diagonal_metric_has_patterns_too():
+    adata = make_scrna(16, 60, 120, n_differential=10, effect=3, seed=0)
+    adata.X = adata.X.toarray()
+    fit_anndata(adata, "sample", "label", gene_filter=None, metric="diagonal", max_epochs=1)
+    ranking = rank_genes(adata)
+    assert adata.var.differential[ranking.gene[:10]].mean() >= 0.5 and "pattern_1" not in ranking
+
+
+def test_without_signal_no_gene_is_sure():
+    lists = []
+    for seed in range(4):
+        adata = make_scrna(10, 30, 150, n_differential=10, effect=0, seed=seed)
+        fit_anndata(adata, "sample", "label", gene_filter=None, max_epochs=1)
+        lists.append(rank_genes(adata))
+    assert sum((table.fdr < 0.1).any() for table in lists) <= 1
+    assert 0.002 < np.mean([(table.p_value < 0.01).mean() for table in lists]) < 0.03
 
 
 def test_samples_of_one_donor_count_once():
@@ -80,6 +131,41 @@ def test_donors_with_all_classes_are_blocks(names):
     want = f_distribution.sf((rest[0] - rest[1]) / classes / (rest[1] / free), classes, free)
     table = pseudobulk_test(means, labels, groups)
     assert np.allclose(table.p_value, want) and (table.p_value < pseudobulk_test(means, labels).p_value).sum() >= 3
+
+
+def test_an_incomplete_pair_is_dropped_aloud():
+    rng, donors = np.random.default_rng(0), 7
+    means, labels = rng.normal(size=(2 * donors, 4)), np.tile(["a", "b"], donors)
+    groups = np.repeat(np.arange(donors), 2)
+    with pytest.warns(UserWarning, match="donors 6 lack a class and are left out of the paired test"):
+        table = pseudobulk_test(means[:-1], labels[:-1], groups[:-1])
+    pair = means[:-2].reshape(donors - 1, 2, 4)
+    assert np.allclose(table.p_value, ttest_rel(pair[:, 0], pair[:, 1]).pvalue)
+    assert table.attrs["test"] == "paired within donors"
+    lone = np.array([0, 0, *range(1, 13)])  # one pair among twelve others
+    with pytest.warns(UserWarning, match="counted as independent"):
+        table = pseudobulk_test(means, labels, lone)
+    assert table.attrs["test"] == "between donors"
+    assert np.allclose(table.p_value, ttest_ind(means[::2], means[1::2]).pvalue)
+
+
+def test_the_batch_is_a_term():
+    rng = np.random.default_rng(0)
+    labels, batches = np.repeat(["a", "b", "c"], 8), np.tile(["x", "x", "y"], 8)
+    means = rng.normal(size=(24, 5)) + 4 * (batches == "y")[:, None]
+    table = pseudobulk_test(means, labels, batches=batches)
+    assert table.attrs["test"] == "between donors, batch as a term"
+    both = np.column_stack([np.ones(24), batches == "y", labels == "b", labels == "c"]).astype(float)
+    rest = [((means - X @ np.linalg.lstsq(X, means, rcond=None)[0]) ** 2).sum(axis=0) for X in (both[:, :2], both)]
+    assert np.allclose(table.p_value, f_distribution.sf((rest[0] - rest[1]) / 2 / (rest[1] / 20), 2, 20))
+    assert (table.p_value < pseudobulk_test(means, labels).p_value).sum() >= 3
+    with pytest.raises(ValueError, match="batches tell the classes"):
+        pseudobulk_test(means, labels, batches=labels)
+    two = pseudobulk_test(means[:16], labels[:16], batches=batches[:16])  # one term of interest: t squared is F
+    X = np.column_stack([np.ones(16), batches[:16] == "y", labels[:16] == "b"]).astype(float)
+    effect, noise = np.linalg.lstsq(X, means[:16], rcond=None)[:2]
+    t = effect[2] / np.sqrt(noise / 13 * np.linalg.inv(X.T @ X)[2, 2])
+    assert np.allclose(two.p_value, 2 * t_distribution.sf(abs(t), 13)) and np.allclose(two.difference, abs(effect[2]))
 
 
 def test_halves_keep_donors_whole_and_classes_present():
@@ -294,7 +380,7 @@ def gprofiler():
 def test_gprofiler(gprofiler):
     pytest.importorskip("gprofiler")
     url, asked = gprofiler
-    ranking = pd.DataFrame({"gene": [f"gene {i}" for i in range(30)], "importance": np.linspace(1, 0, 30)})
+    ranking = pd.DataFrame({"gene": [f"gene {i}" for i in range(30)], "weight": np.linspace(1, 0, 30)})
     table = enrich_gprofiler(ranking, top=10, url=url, sources=["GO:BP"])
     assert table.gene_set.tolist() == ["repair", "growth"] and table.overlap.tolist() == [4, 3]
     assert asked[0]["query"] == ranking.gene[:10].tolist() and asked[0]["background"] == ranking.gene.tolist()
@@ -307,7 +393,7 @@ def test_gprofiler(gprofiler):
 
 def test_genes_that_the_metric_leaves_out_are_not_enriched():
     "An L1 fit leaves most genes at exactly 0; their order in the file must not look like a pathway."
-    table = pd.DataFrame({"gene": [f"g{i}" for i in range(60)], "importance": [1.0] + [0.0] * 59})
+    table = pd.DataFrame({"gene": [f"g{i}" for i in range(60)], "weight": [1.0] + [0.0] * 59})
     enriched = enrich_genes(table, {"first": [f"g{i}" for i in range(1, 21)], "true": ["g0"]}, top=20)
     assert enriched.set_index("gene_set").overlap.to_dict() == {"true": 1, "first": 0}
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import anndata
 import dask.array as da
@@ -18,12 +19,15 @@ from ggml_nb import (
     fitted_distributions,
     from_anndata,
     make_scrna,
+    pairwise_wasserstein,
     permutation_test,
+    place_patients,
     rank_genes,
     summarize,
 )
 from ggml_nb.cells.files import read_rows
-from ggml_nb.cells.scrna import draw_rows
+from ggml_nb.cells.scrna import draw_rows, record
+from ggml_nb.method.arrays import plain_type
 
 KEYS = {"sample_key": "sample", "label_key": "label"}
 
@@ -200,7 +204,7 @@ def test_raw_counts_are_noticed(cells):
 
 def test_a_panel_of_markers_that_is_cut_down_is_named(cells, recwarn):
     panel = cells[:, :60].copy()
-    kept = from_anndata(panel, **KEYS)
+    kept = from_anndata(panel, **KEYS, gene_filter="variance")
     assert f"gene_filter='variance' keeps {kept.d} of 60 features" in str(recwarn.pop(UserWarning).message)
     assert from_anndata(panel, **KEYS, gene_filter=None).d == 60 and not recwarn.list
 
@@ -218,9 +222,13 @@ def test_odd_names_of_classes_are_named_and_kept(cells, name, said, recwarn):
 
 def test_gene_filters(cells):
     everything = from_anndata(cells, **KEYS, gene_filter=None)
-    variance = from_anndata(cells, **KEYS)
+    variance = from_anndata(cells, **KEYS, gene_filter="variance")
     spread = everything.points.toarray().astype(float).var(axis=0)
     assert np.array_equal(variance.feature_names, cells.var_names[spread > spread.mean()])
+    rare = cells.copy()
+    rare.X[:, 3] = sparse.csr_matrix(([0.5], ([4], [0])), (180, 1))
+    detected = from_anndata(rare, **KEYS)
+    assert np.array_equal(detected.feature_names, np.delete(cells.var_names, 3))  # one cell of 180 is too few
     named = from_anndata(cells, **KEYS, gene_filter=["gene 0007", "gene 0003"])
     assert list(named.feature_names) == ["gene 0007", "gene 0003"]
     assert abs(named.points - everything.points[:, [7, 3]]).max() == 0
@@ -351,3 +359,112 @@ def test_scanpys_gene_filter_on_what_it_cannot_use(cells):
     adata.X = np.zeros(adata.shape, dtype=np.float32) + 1
     with pytest.raises(ValueError, match="gene_filter='hvg'"), warnings.catch_warnings(action="ignore"):
         from_anndata(adata, **KEYS, gene_filter="hvg")
+
+
+def typed(cells, values, key="label"):
+    "The cells with other values for their samples, in order of first appearance."
+    adata = cells.copy()
+    code, found = pd.factorize(adata.obs["sample"], sort=True)
+    adata.obs[key] = pd.Series(values).iloc[code % len(values)].set_axis(adata.obs_names)
+    return adata
+
+
+@pytest.mark.parametrize("values", [[0, 1], [True, False], [1.0, 2.0], [10, 9], ["b", "a"]])
+def test_labels_keep_their_type(cells, values, tmp_path):
+    adata = typed(cells, values)
+    D = from_anndata(adata, **KEYS, n_cells=5)
+    assert D.class_names.dtype == np.array(values).dtype and D.class_names.tolist() == sorted(values)
+    assert D.classes.tolist() == [values[i % 2] for i in range(6)]
+    fit_anndata(adata, **KEYS, n_cells=5, max_epochs=1)
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    again = anndata.read_h5ad(tmp_path / "x.h5ad")
+    for source in (adata, again):
+        assert np.array_equal(fitted_distributions(source).classes, D.classes)
+        assert plain_type(source.uns["ggml"]["labels"]).dtype == D.classes.dtype
+    placed = place_patients(again, adata[adata.obs["sample"].isin(["p 00", "p 01"])].copy())
+    assert placed.table.predicted.isin(values).all()
+
+
+def test_categories_and_numbers_keep_their_order(cells):
+    adata = typed(cells, pd.Categorical(["healthy", "diseased"], ["healthy", "diseased"]))
+    adata.obs["label"] = adata.obs["label"].astype(pd.CategoricalDtype(["healthy", "diseased", "unused"]))
+    assert from_anndata(adata, **KEYS).class_names.tolist() == ["healthy", "diseased"]
+    numbers = typed(cells, [0, 10, 1, 2, 11, 9], "sample")
+    numbers.obs["label"] = numbers.obs["sample"] % 2
+    numbers.obs["donor"] = numbers.obs["sample"] // 2
+    D = from_anndata(numbers, **KEYS, group_key="donor", batch_key="label")
+    assert D.sample_names.tolist() == [0, 1, 2, 9, 10, 11] and D.groups.tolist() == [0, 0, 1, 4, 5, 5]
+    assert D.batches.tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_clouds_without_labels(cells):
+    D = from_anndata(cells, "sample", None)
+    assert len(D) == 6 and pairwise_wasserstein(D).shape == (6, 6)
+
+
+@pytest.mark.parametrize("how", ["min_cells", "counts", "odd", "unused"])
+def test_a_warning_points_at_the_callers_line_and_comes_once(cells, how, recwarn):
+    adata = cells.copy()
+    if how == "counts":
+        adata.X = np.round(np.expm1(adata.X.toarray()))
+    elif how == "odd":
+        adata.obs["label"] = adata.obs["label"].cat.rename_categories(["NA", "ill"])
+    elif how == "unused":
+        adata.obs["sample"] = adata.obs["sample"].cat.add_categories("ghost")
+    few = {"min_cells": 31 if how == "min_cells" else 0}
+    for call in (lambda: from_anndata(adata, **KEYS, **few), lambda: fit_anndata(adata, **KEYS, max_epochs=1, **few)):
+        recwarn.clear()
+        call()
+        assert [Path(w.filename).name for w in recwarn] == ["test_scrna.py"]
+    recwarn.clear()
+    rank_genes(adata, n_refits=1)
+    assert not [w for w in recwarn if "min_cells" in str(w.message)]
+
+
+def test_raw_with_other_names_than_var_is_said(cells):
+    adata = cells.copy()
+    adata.var_names = [f"ENSG{i}" for i in range(120)]
+    with pytest.warns(UserWarning, match=r"no gene of var has a name of layer='raw'.* varm\['W_ggml'\] is left out"):
+        fit_anndata(adata, **KEYS, layer="raw", max_epochs=1)
+    assert "W_ggml" not in adata.varm and adata.uns["ggml"]["components"].any()
+
+
+def test_symbols_stay_beside_the_names(cells, tmp_path):
+    adata = cells.copy()
+    adata.var["feature_name"] = pd.Categorical([f"S{i // 2}" if i < 4 else f"S{i}" for i in range(120)])
+    adata.var["other"] = [f"o{i}" for i in range(120)]
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    for source in (adata, tmp_path / "x.h5ad"):
+        D = from_anndata(source, **KEYS, gene_filter=["S7", "gene 0001", "gene 0003"])
+        assert D.feature_names.tolist() == ["gene 0007", "gene 0001", "gene 0003"]
+        assert D.symbols.tolist() == ["S7", "S0", "S1"] and D.subset([1, 0]).symbols.tolist() == D.symbols.tolist()
+        assert from_anndata(source, **KEYS, gene_names="other").symbols[5] == "o5"
+        with pytest.raises(ValueError, match="'S0' is the symbol of several genes"):
+            from_anndata(source, **KEYS, gene_filter=["S0"])
+        with pytest.raises(KeyError, match="gene_names='nope' is not a column of var"):
+            from_anndata(source, **KEYS, gene_names="nope")
+    fit_anndata(adata, **KEYS, max_epochs=1)
+    assert record(adata)["symbols"][7] == "S7" and len(record(adata)["symbols"]) == 120
+
+
+def test_two_fits_side_by_side(cells):
+    adata = cells.copy()
+    fit_anndata(adata, **KEYS, max_epochs=1)
+    before = adata.uns["ggml"]["components"].copy()
+    fit_anndata(adata, **KEYS, max_epochs=1, key_added="other", rank=2, use_rep="X_some")
+    assert adata.obsm["X_other"].shape == (180, 2) and "W_other" not in adata.varm
+    assert np.array_equal(adata.uns["ggml"]["components"], before) and fitted_distributions(adata, "other").d == 5
+    with pytest.raises(ValueError, match="key_added must be a name"):
+        fit_anndata(adata, **KEYS, key_added="a/b")
+    with pytest.raises(KeyError, match=r"uns\['third'\] is not there"):
+        fitted_distributions(adata, "third")
+
+
+def test_the_cells_may_be_changed_after_reading(cells):
+    for X in (cells.X.copy(), cells.X.toarray()):
+        adata = cells.copy()
+        adata.X = X
+        D = from_anndata(adata, **KEYS, n_cells=None, gene_filter=None)
+        before = D.points.sum()
+        (adata.X.data if sparse.issparse(adata.X) else adata.X)[:] = 7
+        assert D.points.sum() == before

@@ -91,10 +91,10 @@ def network():
         dict(init="spectral", reg=0),
         dict(reg_norm="l1"),
         dict(metric="diagonal", reg_norm="l1"),
-        dict(units="absolute", margin=10.0),
+        dict(margin=1.0, lr=0.1),
         dict(metric=network(), reg_norm="l1"),
     ],
-    ids=["spectral", "l1", "diagonal", "absolute", "network with buffers and dropout"],
+    ids=["spectral", "l1", "diagonal", "large steps", "network with buffers and dropout"],
 )
 def test_two_and_two_epochs_equal_four(tmp_path, settings):
     path = tmp_path / "fit.npz"

@@ -1,5 +1,7 @@
 """GGML behaves as scikit-learn's estimators do, and finds the signal."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,8 +22,8 @@ from ggml_nb import (
     project_anndata,
     rank_genes,
 )
-from ggml_nb.estimator.axes import chance_share, real_axes, ridge_rule, shuffle_labels
-from ggml_nb.estimator.fisher import partner_pairs
+from ggml_nb.estimator.fisher import chance_share, partner_pairs, real_axes, ridge_rule, shuffle_labels
+from ggml_nb.estimator.ground_metrics import DiagonalMap, NetworkMap
 from ggml_nb.estimator.start import reduce_points, search_basis, spectral_start
 from ggml_nb.solver.pairs import PairwiseTransport
 
@@ -153,7 +155,6 @@ def test_save_and_load(fitted, data, tmp_path):
         (dict(init="pca"), "init must be"),
         (dict(init=np.ones((2, 3))), "init has 3 columns"),
         (dict(init=np.ones((2, 5)), metric="diagonal"), "init must be left out"),
-        (dict(units="metres"), "units must be one of"),
         (dict(device="tpu"), "device must be one of"),
         (dict(checkpoint=""), "checkpoint must be the path of a file"),
         (dict(metric=torch.nn.Linear(3, 2)), "metric cannot embed points of 5 features"),
@@ -187,10 +188,12 @@ def test_finds_the_hidden_signal(dim):
 
 def test_skipped_triplets_change_nothing(monkeypatch):
     data = make_distributions(2, n_points=20, seed=3, noise_scale=1)
-    model = GGML(init="random", units="absolute", margin=5.0, max_epochs=10, tol=1e-9, random_state=0)
+    model = GGML(init="random", margin=0.3, max_epochs=10, tol=1e-9, random_state=0)
     skipping = clone(model).fit(data)
     assert skipping.history_["skipped"].max() > 0.2
-    monkeypatch.setattr("ggml_nb.estimator.epoch.undecided", lambda triplets, *_: np.ones(len(triplets), dtype=bool))
+    monkeypatch.setattr(
+        "ggml_nb.estimator.epoch.possibly_active", lambda triplets, *_: np.ones(len(triplets), dtype=bool)
+    )
     solving = clone(model).fit(data)
     assert not solving.history_["skipped"].any()
     assert np.allclose(solving.components_, skipping.components_, rtol=1e-6)
@@ -228,6 +231,16 @@ def test_classes_smaller_than_the_folds():
 def test_every_penalty_of_a_diagonal(data, norm):
     W = GGML(metric="diagonal", reg=0.1, reg_norm=norm, max_epochs=2, random_state=0).fit(data).components_
     assert W.shape == (data.d, data.d) and not W[~np.eye(data.d, dtype=bool)].any()
+
+
+class Flat(torch.nn.Linear):
+    "One number a point, in one dimension too few."
+
+    def __init__(self):
+        super().__init__(5, 1)
+
+    def forward(self, x):
+        return super().forward(x)[:, 0]
 
 
 def make_network(d):
@@ -414,3 +427,117 @@ def test_a_network_has_no_ranking():
     model = GGML(metric=torch.nn.Linear(2, 1), max_epochs=1, random_state=0).fit(make_distributions(2, seed=0))
     with pytest.raises(ValueError, match="metric is a network"):
         rank_genes(model)
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda X: DiagonalMap(sparse.csr_array(X)), TypeError, "needs dense points"),
+        (lambda X: NetworkMap(sparse.csr_array(X), torch.nn.Linear(5, 2)), TypeError, "needs dense points"),
+        (lambda X: NetworkMap(X, torch.nn.ReLU()), ValueError, "must have parameters to train"),
+        (lambda X: NetworkMap(X, Flat()).embed(), ValueError, r"must map \(N, d\) to \(N, k\)"),
+        (lambda X: NetworkMap(X, torch.nn.Linear(3, 2)).embed(), ValueError, "cannot embed points of 5 features"),
+    ],
+)
+def test_maps_refuse_what_they_cannot_embed(make, error, message, data):
+    with pytest.raises(error, match=message):
+        make(data.points)
+
+
+def test_a_metric_remembers_whom_it_learned_from(tmp_path):
+    data = make_distributions(6, n_points=12, seed=0)
+    known, new = data.subset(np.arange(0, 30, 2)), data.subset(np.arange(1, 30, 2))
+    model = GGML(random_state=0, n_jobs=1).fit(known)
+    model.save(tmp_path / "metric.npz")
+    again = GGML.load(tmp_path / "metric.npz")
+    D = PairwiseTransport(data, tol=1e-9, n_jobs=1).solve(model.components_)
+    square = np.zeros((30, 30))
+    square[np.triu_indices(30, 1)] = D
+    oracle = (square + square.T)[1::2, ::2]
+    for one in (model, again):
+        distance, index = one.kneighbors(new, 3)
+        assert np.allclose(distance, np.sort(oracle, axis=1)[:, :3], rtol=1e-4)
+        assert one.score(new) == np.mean(one.predict(new) == new.classes) >= 0.9
+        assert np.allclose(one.predict_proba(new).sum(axis=1), 1)
+    assert np.array_equal(model.predict_proba(new), again.predict_proba(new))
+    assert model.score([new[i] for i in range(len(new))], new.classes) == model.score(new)
+    assert list(model.get_feature_names_out()) == [f"ggml{i}" for i in range(len(model.components_))]
+    del again.clouds_  # as in a file of version 0.1
+    with pytest.raises(ValueError, match="no clouds to compare with"):
+        again.predict(new)
+
+
+def test_a_metric_of_the_first_version_still_loads(tmp_path):
+    data = make_distributions(3, n_points=10, seed=0)
+    model = GGML(random_state=0, n_jobs=1).fit(data)
+    model.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as file:
+        old = {name: file[name] for name in file if not name.startswith("clouds_")}
+    params = json.loads(str(old["params"])) | {"units": "relative"}  # a parameter that is gone
+    np.savez(tmp_path / "old.npz", **(old | {"params": json.dumps(params)}))
+    assert np.array_equal(GGML.load(tmp_path / "old.npz").transform(data.points), model.transform(data.points))
+
+
+class GroupLasso:
+    "Sum over groups of features of the norm of their columns."
+
+    def __init__(self, groups):
+        self.groups = groups
+
+    def value(self, W):
+        return sum(W[:, group].norm() for group in self.groups)
+
+    def prox(self, W, step):
+        W = W.clone()
+        for group in self.groups:
+            W[:, group] *= (1 - step / W[:, group].norm().clamp(min=1e-300)).clamp(min=0)
+        return W
+
+
+def test_a_penalty_of_ones_own(data, tmp_path):
+    groups = [[0], [1, 2], [3, 4]]
+    how = dict(reg=0.05, reg_norm=GroupLasso(groups), random_state=0, max_epochs=30)
+    W = GGML(**how).fit(data).components_
+    zero = [not W[:, group].any() for group in groups]
+    assert zero == [False, True, True]  # the signal is feature 0; groups go as a whole
+    path = tmp_path / "fit.npz"
+    GGML(**(how | {"max_epochs": 3}), checkpoint=path).fit(data)
+    assert np.array_equal(GGML(**how, checkpoint=path).fit(data).components_, W)
+    with pytest.raises(ValueError, match="reg_norm must be one of"):
+        GGML(reg_norm=3).fit(data)
+
+
+class Squares:
+    "z = A x^2: an embedding of one's own."
+
+    def __init__(self, points):
+        self.X = np.asarray(points, dtype=float) ** 2
+        self.A = torch.ones((1, self.X.shape[1]), dtype=torch.float64, requires_grad=True)
+
+    def parameters(self):
+        return [self.A]
+
+    tensors = parameters
+
+    def embed(self, training=False):
+        return self.X @ self.A.detach().numpy().T
+
+    def backward(self, grad):
+        self.A.grad = torch.from_numpy(grad.T @ self.X)
+
+    def matrix(self):
+        return self.A
+
+    def learned(self, frame, typical):
+        A = self.A.detach().numpy() / typical
+        return {"embedding_": lambda points: (np.asarray(points) * frame) ** 2 @ A.T}
+
+
+def test_an_embedding_of_ones_own(data):
+    rng = np.random.default_rng(0)
+    rings = [rng.normal(size=(20, 2)) * (1 + i % 2) for i in range(20)]  # one class is twice as wide
+    model = GGML(metric=Squares, random_state=0, max_epochs=20).fit(rings[:12], np.arange(12) % 2)
+    assert not hasattr(model, "components_")
+    assert model.score(rings[12:], np.arange(12, 20) % 2) == 1
+    with pytest.raises(ValueError, match="a class with parameters, tensors, embed"):
+        GGML(metric=dict).fit(data)

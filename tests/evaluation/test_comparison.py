@@ -26,9 +26,18 @@ from ggml_nb import (
     make_distributions,
     split_distributions,
 )
-from ggml_nb.evaluation.baselines import BASELINES, METHODS, learn_baseline, pivoted_cholesky
-from ggml_nb.evaluation.budget import dismiss, within_budget
-from ggml_nb.evaluation.comparison import COLUMNS, SCORES, make_jobs
+from ggml_nb.evaluation.baselines import (
+    BASELINES,
+    METHODS,
+    SUMMARIES,
+    learn_baseline,
+    linear_answers,
+    pilot_distances,
+    pivoted_cholesky,
+    summary,
+)
+from ggml_nb.evaluation.budget import dismiss, make_jobs, within_budget
+from ggml_nb.evaluation.comparison import COLUMNS, SCORES, is_fixed
 
 BASIC = ["method", "split", *SCORES]  # what callers relied on before there were levels
 
@@ -128,14 +137,14 @@ def test_a_method_that_breaks_says_why_and_the_others_go_on(clouds, misdeed):
     with pytest.warns(RuntimeWarning, match="mine failed"):
         table = compare_metrics(clouds, methods, **how)
     assert table.status.tolist() == ["failed", "ok"] and table.note[0]
-    with pytest.raises(RuntimeError, match="all methods failed"):
-        compare_metrics(clouds, {"mine": methods["mine"]}, **how)
 
 
 def test_a_network_of_the_wrong_width_fails_alone(clouds):
     methods = {"mine": GGML(metric=torch.nn.Linear(4, 2), random_state=0), "euclidean": "euclidean"}
     with pytest.warns(RuntimeWarning, match="mine failed"):
         assert compare_metrics(clouds, methods, n_splits=1).status.tolist() == ["failed", "ok"]
+    with pytest.raises(RuntimeError, match="all methods failed"):
+        compare_metrics(clouds, {"mine": methods["mine"]}, n_splits=1)
 
 
 def test_a_method_may_fork(clouds):
@@ -171,7 +180,7 @@ def test_the_cache_tells_methods_apart(clouds, tmp_path):
 def test_a_fixed_metric_has_a_job_for_its_distances_and_one_a_split_of_points():
     "So that an interrupted point level keeps the splits that it has judged."
     wanted = [("euclidean", s, level) for s in range(3) for level in ("sample", "point")]
-    jobs = [todo for _, _, todo in make_jobs({"euclidean": "euclidean"}, wanted)]
+    jobs = [todo for _, _, todo in make_jobs({"euclidean": "euclidean"}, is_fixed, wanted)]
     assert sorted(map(len, jobs)) == [1, 1, 1, 3] and sorted(sum(jobs, [])) == sorted(x[1:] for x in wanted)
 
 
@@ -208,7 +217,7 @@ def test_a_damaged_cache_file_is_made_anew(clouds, tmp_path):
 
 
 def test_a_larger_budget_tries_again(clouds, tmp_path):
-    methods = {"slow": GGML(random_state=0, units="absolute", margin=1e9, max_epochs=100)}
+    methods = {"slow": GGML(random_state=0, margin=1e9, patience=10**6, max_epochs=100)}
     how = {"n_splits": 1, "cache": tmp_path, "n_jobs": 1}
     assert compare_metrics(clouds, methods, seconds=0.1, **how).status.tolist() == ["OOT"]
     assert compare_metrics(clouds, methods, seconds=300, **how).status.tolist() == ["ok"]
@@ -324,7 +333,7 @@ def test_jobs_run_on_dask(clouds):
 
 
 def test_every_name_has_a_metric(clouds):
-    fast = [name for name in METHODS if name not in (*BASELINES, "ggml-paper")]
+    fast = [name for name in METHODS if name not in (*BASELINES, "ggml-paper", "ggml-paper-constant")]
     assert (compare_metrics(clouds, fast, n_splits=1).status == "ok").all()
 
 
@@ -334,3 +343,67 @@ def test_a_matrix_is_a_method(clouds):
     assert table[table.level == "sample"].accuracy.mean() == 1 and table.accuracy.min() > 0.4
     with pytest.raises(ValueError, match="short"):
         compare_metrics(clouds, {"short": signal[:, 1:]}, n_splits=1)
+
+
+def typed(shift=0.0, share=0.5, n=16, cells=40):
+    "Clouds of two types; the disease moves type b by `shift`, and makes it `share` of the cells."
+    rng, ill = np.random.default_rng(0), np.arange(n) % 2
+    types = np.array([np.arange(cells) < cells * (share if c else 0.5) for c in ill])
+    points = rng.normal(size=(n, cells, 3)) + 4 * types[..., None] * [1, 0, 0]
+    points += shift * (ill[:, None] * types)[..., None] * [0, 1, 0]
+    return Distributions.from_list(list(points), ill), np.where(types, "b", "a").ravel()
+
+
+def test_summaries_run_on_the_same_splits():
+    names = [name for name in SUMMARIES if name != "pilot"]
+    data, types = typed(shift=3)
+    score = compare_metrics(data, names, n_splits=3, cell_types=types).groupby("method").accuracy.mean()
+    assert score["pseudobulk-by-type"] > 0.9 > 0.8 > score[["composition", "composition-knn"]].max()
+    data, types = typed(share=0.95)
+    table = compare_metrics(data, [*SUMMARIES, "pca"], ("sample", "point"), n_splits=3, cell_types=types)
+    assert (table.status == "ok").all() and set(table[table.level == "point"].method) == {"pca"}
+    score = table[table.level == "sample"].groupby("method").accuracy.mean()
+    assert score[["composition", "composition-knn", "pilot"]].min() == 1
+
+
+def test_methods_without_cell_types_are_left_out_with_a_word(clouds):
+    with pytest.warns(UserWarning, match="composition, pilot left out, for want of cell_types"):
+        table = compare_metrics(clouds, ["composition", "pseudobulk", "pilot"], n_splits=1)
+    assert table.method.tolist() == ["pseudobulk"]
+    with pytest.raises(ValueError, match="pilot need cell_types"):
+        compare_metrics(clouds, ["pilot"], n_splits=1)
+    with pytest.raises(ValueError, match="cell_types must be .* one per point"):
+        compare_metrics(clouds, ["pilot"], n_splits=1, cell_types=["a", "b"])
+
+
+def test_pilot_moves_shares_of_types_and_absent_types_are_filled_in():
+    data, types = typed(share=1.0)  # the ill have no cell of type a
+    D = pilot_distances(data, types, 0)
+    same = data.labels[:, None] == data.labels
+    assert D[~same].min() > D[np.ix_(data.labels == 1, data.labels == 1)].max() == 0
+    X = summary("pseudobulk-by-type", data, types)
+    assert np.isnan(X[data.labels == 1, :3]).all() and np.isfinite(X[:, 3:]).all()
+    halves = np.arange(8), np.arange(8, 16)
+    assert np.isfinite(linear_answers(X, data.labels, *halves)[2]).all()
+
+
+def test_answers_come_with_the_table_and_from_the_cache(clouds, tmp_path):
+    how = {"n_splits": 2, "cache": tmp_path, "return_answers": True}
+    table, answers = compare_metrics(clouds, ["euclidean", "pseudobulk"], **how)
+    assert list(answers) == ["method", "split", "sample", "donor", "truth", "prediction", "vote"]
+    right = (answers.truth == answers.prediction).groupby([answers.method, answers.split]).mean()
+    np.testing.assert_allclose(right, table.set_index(["method", "split"]).accuracy[right.index])
+    again = compare_metrics(clouds, ["euclidean", "pseudobulk"], **how)[1]
+    pd.testing.assert_frame_equal(again, answers)
+
+
+def test_known_batches_are_scored_beside_the_classes(tmp_path):
+    rng, ill, batch = np.random.default_rng(0), np.arange(24) % 2, np.arange(24) // 2 % 2
+    points = rng.normal(size=(24, 6, 2)) + 5 * np.stack([ill, batch], axis=1)[:, None]
+    data = Distributions.from_list(list(points), ill, batches=batch)
+    methods = {"disease": np.eye(2)[:1], "batch": np.eye(2)[1:]}
+    table = compare_metrics(data, methods, n_splits=2, cache=tmp_path).groupby("method").mean(numeric_only=True)
+    assert table.batch_removal["batch"] == 0 and table.batch_removal["disease"] > 0.5
+    assert table.accuracy["disease"] == 1 > table.accuracy["batch"]
+    free = Distributions.from_list(list(points), ill)
+    assert "batch_removal" not in compare_metrics(free, methods, n_splits=2, cache=tmp_path)

@@ -4,6 +4,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.metrics import pairwise_distances
@@ -16,12 +17,22 @@ from ggml_nb import (
     clustering_scores,
     cross_validate,
     grid_search,
+    knn_score,
     make_distributions,
     permutation_test,
     plot_clustermap,
     split_distributions,
 )
-from ggml_nb.evaluation.chance import other_labellings, partition, shuffle_labels
+from ggml_nb.estimator.fisher import shuffle_labels
+from ggml_nb.estimator.metric import vote
+from ggml_nb.evaluation.chance import (
+    accuracy_interval,
+    majority_answers,
+    other_labellings,
+    partition,
+    shuffle_within,
+    strata,
+)
 from ggml_nb.evaluation.tuning import make_trials
 
 
@@ -35,10 +46,10 @@ class Means(BaseEstimator):
         return pairwise_distances([data.points[data.rows(i)].mean(axis=0) for i in range(len(data))])
 
 
-def clouds(labels, groups=None, seed=0):
+def clouds(labels, groups=None, batches=None, seed=0):
     "A small cloud for each label."
     rng = np.random.default_rng(seed)
-    return Distributions.from_list([rng.normal(size=(4, 2)) for _ in labels], labels, groups=groups)
+    return Distributions.from_list([rng.normal(size=(4, 2)) for _ in labels], labels, groups=groups, batches=batches)
 
 
 SMALL = clouds(np.repeat(["A", "B", "C"], [20, 2, 2]))
@@ -71,6 +82,8 @@ def test_mended_splits_are_the_same_for_a_seed_and_differ_within():
         (SMALL, {"test_size": 0.05}, r"test_size=0.05 leaves 22 of 24 .* 2 to test, .* all 3 classes"),
         (SMALL, {"test_size": 0.95}, r"test_size=0.95 leaves 1 of 24"),
         (SMALL, {"test_size": "half"}, "test_size .* 'half'"),
+        (SMALL, {"test_size": 1.5}, "test_size must be a share between 0 and 1, got 1.5"),
+        (clouds(["A", "A", "B", "B"], [0, 1, 2, 2]), {}, "groups: 100 draws left a class off a side"),
         (SMALL, {"n_splits": 2.5}, "n_splits .* 2.5"),
         (SMALL, {"n_splits": "2"}, "n_splits .* '2'"),
         (SMALL, {"seed": "a"}, "seed .* 'a'"),
@@ -83,6 +96,77 @@ def test_mended_splits_are_the_same_for_a_seed_and_differ_within():
 def test_impossible_splits_name_the_argument(data, wrong, match):
     with pytest.raises(ValueError, match=match):
         split_distributions(data, **wrong)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(23), np.r_[np.arange(10), np.arange(10), 20, 21, 22]])
+def test_two_of_three_are_there_to_learn_from(groups):
+    data = clouds(np.repeat(["A", "B"], [20, 3]), groups)
+    for train, test in split_distributions(data, 20):
+        assert (data.labels[train] == 1).sum() == 2 and (data.labels[test] == 1).sum() == 1
+
+
+def test_classes_of_two_are_told_before_any_work():
+    with pytest.warns(UserWarning, match=r"\['B', 'C'\] have two distributions"):
+        split_distributions(SMALL)
+
+
+@pytest.mark.parametrize("model", [None, "means"])
+def test_three_against_twenty_are_found(model):
+    labels = np.repeat(["A", "B"], [20, 3])
+    rng = np.random.default_rng(0)
+    data = Distributions.from_list([rng.normal(2 * (c == "B"), 1, (8, 3)) for c in labels], labels)
+    splits = 2 if model is None else 10
+    assert cross_validate(data, model and Means(), splits).balanced_accuracy.min() >= 0.9
+
+
+def test_the_vote_never_asks_more_neighbours_than_the_smallest_class_has():
+    D = np.array([[1.0, 1.1, 1.2, 1.3, 1.4, 1.5]])  # the three nearest are A's, but B has only two
+    share, classes = vote(D, np.array(["A", "A", "A", "A", "B", "B"]))
+    assert classes.tolist() == ["A", "B"] and share.tolist() == [[1, 0]]
+    share, _ = vote(np.array([[2.0, 9, 9, 9, 1, 9]]), np.array(["A", "A", "A", "A", "B", "B"]))
+    np.testing.assert_allclose(share, [[1 / 8, 1 / 2]] / np.float64(5 / 8))
+    same = vote(np.array([[0.0, 1, 0, 3]]), np.array(["A", "A", "B", "B"]))[0]
+    assert same.tolist() == [[0.5, 0.5]]  # distance 0 has all the say
+
+
+def test_a_score_needs_disjoint_sides_and_a_square():
+    with pytest.raises(ValueError, match="train and test share indices"):
+        knn_score(LINE, [0, 0, 1, 1], [0, 1, 2], [2, 3])
+    with pytest.raises(ValueError, match="D must be a square matrix"):
+        knn_score(LINE[:2], [0, 0, 1, 1], [0, 1], [2, 3])
+
+
+def test_answers_are_those_of_the_figures():
+    data = clouds(np.repeat(["A", "B"], 8), np.arange(16) // 2)
+    table, answers = cross_validate(data, Means(), 6, return_answers=True)
+    assert list(answers) == ["split", "sample", "donor", "truth", "prediction", "vote"]
+    right = (answers.truth == answers.prediction).groupby(answers.split).mean()
+    np.testing.assert_allclose(right, table.accuracy)
+    assert answers.vote.between(0.5, 1).all() and len(answers) == sum(len(t) for _, t in split_distributions(data, 6))
+    majority = majority_answers(answers)
+    assert majority.splits.sum() == len(answers) and majority["sample"].is_unique
+    agree = answers.merge(majority, on="sample")
+    share = (agree.prediction == agree.answer).groupby(agree["sample"]).mean()
+    np.testing.assert_allclose(majority.agreement, share[majority["sample"]])
+
+
+def test_of_equal_counts_the_larger_vote_wins():
+    rows = {"split": [0, 1], "sample": "s", "donor": "d", "truth": "A", "prediction": ["A", "B"], "vote": [0.6, 0.9]}
+    assert majority_answers(pd.DataFrame(rows)).iloc[0].to_dict() == {
+        "sample": "s", "donor": "d", "truth": "A", "answer": "B", "agreement": 0.5, "right": 0.5, "splits": 2
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_an_interval_over_donors_stays_within_bounds_and_keeps_a_width(balanced):
+    for wrong in (0, 1, 4, 8):
+        truth, donors = np.repeat(["A", "B"], 4), np.arange(8)
+        said = np.where(donors < wrong, "C", truth)
+        answers = pd.DataFrame({"donor": donors, "truth": truth, "prediction": said})
+        estimate, low, high = accuracy_interval(answers, balanced=balanced)
+        assert 0 <= low <= estimate <= high <= 1 and high - low > 0.2 and np.isclose(estimate, 1 - wrong / 8)
+    twice = pd.concat([answers, answers])  # more splits of the same donors are no more donors
+    assert accuracy_interval(twice) == accuracy_interval(answers)
 
 
 def test_a_donor_who_dominates_is_announced_once():
@@ -140,6 +224,32 @@ def test_few_labellings_are_all_tried_once_and_the_truth_never():
         result = permutation_test(separate, Means(), n_permutations=19, n_splits=1)
     assert result["p_value"] >= 1 / 3 and len(result["chance"]) == 2
     assert len(other_labellings(clouds(np.arange(40) % 2), 20)) == 20
+
+
+def test_labels_move_within_batches_and_donors():
+    labels = np.r_[0, 0, 1, 1, 0, 1, 1, 1, 0, 1, 0, 1]
+    groups = np.r_[0, 0, 1, 1, 2, 3, 4, 5, 6, 6, 6, 6]  # the last is of both classes
+    data = clouds(labels, groups, batches=np.r_[1, 1, 1, 1, 2, 2, 2, 2, 1, 1, 2, 2])
+    rng, places = np.random.default_rng(0), strata(data)
+    assert sorted(np.concatenate(places)) == list(range(12))
+    moved = np.array([shuffle_within(data, rng, places).labels for _ in range(60)])
+    assert (moved[:, [0, 2]] == moved[:, [1, 3]]).all()  # donors stay whole
+    for rows in ([0, 2], [4, 5, 6, 7], [8, 9], [10, 11]):
+        assert (np.sort(moved[:, rows]) == np.sort(labels[rows])).all() and len(np.unique(moved[:, rows], axis=0)) > 1
+    assert np.array_equal(data.labels, labels)
+
+
+def test_a_batch_that_is_the_class_leaves_nothing_to_shuffle():
+    data = clouds([0, 0, 0, 1, 1, 1], batches=["a", "a", "a", "b", "b", "b"])
+    with pytest.raises(ValueError, match="no shuffle within groups and batches .* in a batch"):
+        permutation_test(data, model="never fitted")
+
+
+def test_a_p_value_that_cannot_fall_is_announced_before_any_work():
+    with pytest.warns(UserWarning, match="n_permutations=9: p is at least 0.1"):
+        other_labellings(clouds(np.arange(12) % 2), 9)
+    with pytest.raises(ValueError, match="statistic must be"):
+        permutation_test(clouds(np.arange(12) % 2), Means(), statistic="f1")
 
 
 LINE = np.abs(np.subtract.outer([0.0, 1, 10, 11], [0.0, 1, 10, 11]))

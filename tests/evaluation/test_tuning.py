@@ -2,39 +2,23 @@
 
 import numpy as np
 import pytest
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from ggml_nb import GGML, Distributions, TunedGGML, compare_metrics, make_distributions
-from ggml_nb.evaluation.tuning import hold_back
 
 
-def clouds(csr=False, n=12, sizes=(2, 7, 30)):
+def clouds(n=12, sizes=(2, 7, 30)):
     rng = np.random.default_rng(0)
     X = [rng.normal(size=(sizes[i % len(sizes)], 3)) + [2 * (i % 2), 0, 0] for i in range(n)]
-    X = [sparse.csr_array(x) for x in X] if csr else X
     return Distributions.from_list(X, np.arange(n) % 2, groups=np.arange(n) // 2)
 
 
-@pytest.mark.parametrize("csr", [False, True])
-def test_points_aside_are_a_partition(csr):
-    data = clouds(csr)
-    learn, aside = hold_back(data, 0.2, seed=1)
-    assert np.array_equal(learn.labels, data.labels) and np.array_equal(aside.groups, data.groups)
-    dense = [x.points.toarray() if csr else x.points for x in (data, learn, aside)]
-    assert sorted(map(tuple, np.vstack(dense[1:]))) == sorted(map(tuple, dense[0]))
-    assert np.array_equal(np.diff(aside.offsets), np.tile([1, 1, 6], 4))
-    again = hold_back(data, 0.2, seed=1)[1].points
-    assert np.array_equal(again.toarray() if csr else again, dense[2])
-
-
-@pytest.mark.parametrize("on", ["points", "samples"])
-def test_the_better_parameter_is_found(on):
+def test_the_better_parameter_is_found():
     "One start looks at noise only and one epoch with a tiny step does not mend it; the other looks at the signal."
     noise, signal = np.eye(1, 3, 2), np.eye(1, 3)
     model = GGML(rank=1, max_epochs=1, lr=1e-9, random_state=0)
-    tuned = TunedGGML({"init": [noise, signal]}, model, on=on, n_splits=2, share=0.4).fit(clouds(sizes=(40,)))
+    tuned = TunedGGML({"init": [noise, signal]}, model, n_splits=2, share=0.4).fit(clouds(sizes=(40,)))
     assert tuned.best_params_["init"] is signal and tuned.grid_.accuracy[1] > tuned.grid_.accuracy[0]
     W = tuned.best_estimator_.components_
     assert abs(W[0, 0]) > 100 * abs(W[0, 2])
@@ -42,21 +26,23 @@ def test_the_better_parameter_is_found(on):
 
 def test_races_like_any_method(tmp_path):
     data = clouds(n=24)
-    tuned = TunedGGML({"rank": [1, 2]}, GGML(max_epochs=1, random_state=0))
+    tuned = TunedGGML({"rank": [1, 2]}, GGML(max_epochs=1, random_state=0), n_splits=2)
     assert clone(tuned).get_params(deep=False)["param_grid"] == {"rank": [1, 2]}
     for budget in ({}, {"seconds": 100}):
         table = compare_metrics(data, {"tuned": tuned}, n_splits=2, cache=tmp_path, **budget)
         assert (table.status == "ok").all()
     assert len(list(tmp_path.iterdir())) == 2
-    compare_metrics(data, {"tuned": clone(tuned).set_params(on="samples", n_splits=2)}, n_splits=2, cache=tmp_path)
+    compare_metrics(data, {"tuned": clone(tuned).set_params(share=0.4)}, n_splits=2, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 4  # another way to tune is another method
 
 
 def test_no_fit_begins_before_all_parameters_are_checked():
     with pytest.raises(ValueError, match="rank must be an integer of at least 1, got 0"):
         TunedGGML({"rank": [10**6, 0]}).fit(clouds())
-    with pytest.raises(ValueError, match="share must lie between 0 and 1 and samples need 2 points, got 0.2 and 1"):
-        TunedGGML({"rank": [1]}).fit(clouds(sizes=(1, 5)))
+    with pytest.raises(ValueError, match="test_size must be a share between 0 and 1, got 1.0"):
+        TunedGGML({"rank": [1]}, share=1.0).fit(clouds())
+    with pytest.raises(ValueError, match="Invalid parameter 'margins'"):
+        TunedGGML({"margins": [0.1]}).fit(clouds())
     with pytest.raises(TypeError, match="must be a Distributions"):
         TunedGGML({"rank": [1]}).fit([np.zeros((3, 2))])
 

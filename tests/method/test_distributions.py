@@ -3,11 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from ggml_nb import Distributions, all_triplets, make_distributions, make_triplets, split_distributions, unique_pairs
+from ggml_nb import (
+    GGML,
+    Distributions,
+    all_triplets,
+    make_distributions,
+    make_triplets,
+    pairwise_wasserstein,
+    split_distributions,
+    unique_pairs,
+)
 
 
 def random_distributions(seed, csr=False, n=6, d=4, weighted=True):
@@ -70,6 +80,8 @@ def test_csr_stays_csr_and_float32():
         (dict(weights=[1, -1, 1]), "weights must be finite and non-negative"),
         (dict(weights=[0, 0, 1]), "sum to 0"),
         (dict(feature_names=["x"]), "feature_names must have 2"),
+        (dict(batches=["x"]), "batches must have 2"),
+        (dict(batches=["x", None]), "batches has missing"),
     ],
 )
 def test_errors_name_the_argument(change, message):
@@ -106,6 +118,14 @@ def test_classes_and_donors_follow_the_parts():
     assert D.subset([3, 0]).classes.tolist() == ["c", "b"] and D.subset([3, 0]).donors.tolist() == [0, 1]
     D.groups = np.array(["x", "x", "y", "z"])
     assert D.donors is D.groups and D.subset([3, 0]).donors.tolist() == ["z", "x"]
+
+
+@pytest.mark.parametrize("batches", [["v2", "v3", "v3", "v2"], [2, 3, 3, 2], [True, False, False, True]])
+def test_batches_of_any_values_follow_the_parts(batches):
+    D = Distributions.from_list([np.full((5, 2), i) for i in range(4)], ["a", "b", "a", "b"], batches=batches)
+    for part, kept in [(D.subset([3, 1]), [3, 1]), (D.subsample(2), range(4)), (D.take([0, 5, 10, 15]), range(4))]:
+        assert part.batches.tolist() == [batches[i] for i in kept] and part.groups is None
+    assert random_distributions(0).batches is None
 
 
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=20), st.integers(1, 4), st.integers(0, 99))
@@ -229,3 +249,106 @@ def test_times_and_mixed_labels_are_refused():
     for labels in ([1, "b"], np.array([1, "b"], dtype=object)):
         with pytest.raises(TypeError, match="labels mixes text and numbers"):
             Distributions.from_list([np.zeros((2, 1))] * 2, labels)
+
+
+class Frame:
+    "A table of another library, as polars: columns, and numbers for NumPy."
+
+    columns = ["x", "y"]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.arange(20.0).reshape(10, 2)
+
+
+def test_arrays_of_the_world_come_in(tmp_path):
+    want = np.arange(20, dtype=np.float32).reshape(10, 2)
+    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=(10, 2))
+    mapped[:] = want
+    read_only = want.copy()
+    read_only.flags.writeable = False
+    came = {
+        "tensor with gradient": torch.tensor(want, requires_grad=True),
+        "big-endian": want.astype(">f4"),
+        "big-endian integers": want.astype(">i8"),
+        "memory map": mapped,
+        "read-only": read_only,
+        "Fortran order": np.asfortranarray(want),
+        "float16": want.astype(np.float16),
+        "strided": np.repeat(want, 2, axis=0)[::2],
+        "truth values": want > 3,
+        "objects": want.astype(object),
+        "nullable": pd.DataFrame(want).astype("Float32"),
+        "sparse, by column": sparse.csc_array(want.astype("f8")),
+        "another library": Frame(),
+    }
+    sample = np.arange(10) // 5
+    for name, points in came.items():
+        D = Distributions(points, sample, [0, 1])
+        got = D.points.toarray() if sparse.issparse(D.points) else D.points
+        assert np.array_equal(got, want > 3 if name == "truth values" else want) and got.dtype.isnative, name
+        if not sparse.issparse(D.points):
+            assert pairwise_wasserstein(Distributions.from_list([points, points], [0, 1])).max() < 1e-6, name
+
+
+def test_what_is_wrong_with_a_value_is_said_as_it_is():
+    for value, said in ((np.inf, "infinite values"), (np.nan, "NaN"), (1e300, "values too large for float32")):
+        points = np.ones((4, 2))
+        points[2, 1] = value
+        for table in (points, sparse.csr_array(points)):
+            with pytest.raises(ValueError, match=rf"points contains {said} \(1, the first in column 1\)"):
+                Distributions(table, [0, 0, 1, 1], [0, 1])
+    with pytest.raises(ValueError, match="clouds is empty: give at least one cloud"):
+        Distributions.from_list([], [])
+    with pytest.raises(ValueError, match=r"clouds\[1\] is empty: it has no points"):
+        Distributions.from_list([np.ones((3, 2)), np.ones((0, 2))], [0, 1])
+    for odd in (np.ones((4, 2), complex), [["a", "b"]] * 4, [[1, 2], [3]]):
+        with pytest.raises(TypeError, match="points must be a numeric"):
+            Distributions(odd, [0, 0, 1, 1], [0, 1])
+
+
+def test_the_callers_array_may_change_afterwards():
+    for points in (np.ones((4, 2), np.float32), sparse.csr_array(np.ones((4, 2), np.float32))):
+        names, weights = np.array(["a", "b"]), np.ones(4)
+        D = Distributions(points, [0, 0, 1, 1], [0, 1], weights, sample_names=names)
+        shared = Distributions(points, [0, 0, 1, 1], [0, 1], copy=False)
+        (points.data if sparse.issparse(points) else points)[:] = 5
+        names[0], weights[0] = "z", 9
+        assert D.points.max() == 1 and D.sample_names[0] == "a" and D.weights[0] == 0.5
+        assert shared.points.max() == 5  # as it was asked for
+
+
+def test_parts_and_lists_are_not_copied_twice(monkeypatch):
+    import ggml_nb.method.distributions as module
+
+    D = Distributions.from_list([np.ones((3, 2))] * 4, list("abab"))
+    asked = []
+    monkeypatch.setattr(module, "owned", lambda points, came, copy: asked.append(copy) or points)
+    D.subset([0, 1]).subsample(2)
+    Distributions.from_list([np.ones((3, 2))] * 4, list("abab"))
+    assert asked == [False]  # parts do not go through the constructor
+
+
+def test_labels_keep_their_type_and_order():
+    clouds = [np.ones((2, 2))] * 4
+    for labels in ([1, 0, 1, 0], [True, False] * 2, [2.0, 1.0] * 2, list("baba"), np.array([3, 1] * 2, object)):
+        D = Distributions.from_list(clouds, labels)
+        assert D.classes.tolist() == list(labels) and D.class_names.tolist() == sorted(set(labels))
+        assert D.class_names.dtype == np.array(list(labels)).dtype
+    ordered = pd.Categorical(["healthy", "diseased"] * 2, ["healthy", "unused", "diseased"])
+    for labels in (ordered, pd.Series(ordered)):
+        D = Distributions.from_list(clouds, labels)
+        assert D.class_names.tolist() == ["healthy", "diseased"] and D.classes.tolist() == ["healthy", "diseased"] * 2
+    assert Distributions.from_list(clouds, pd.Series([1, 0] * 2, dtype="Int64")).class_names.dtype == np.int64
+    numbered = Distributions.from_list(clouds, list("abab"), sample_names=[0, 10, 1, 2])
+    assert numbered.sample_names.tolist() == [0, 10, 1, 2]
+
+
+def test_distances_need_no_labels():
+    rng = np.random.default_rng(0)
+    clouds = [rng.normal(size=(5, 2)) for _ in range(3)]
+    D = Distributions.from_list(clouds)
+    labelled = Distributions.from_list(clouds, [0, 1, 0])
+    assert len(D) == 3 and np.array_equal(pairwise_wasserstein(D), pairwise_wasserstein(labelled))
+    assert len(Distributions(np.ones((4, 2)), [0, 0, 1, 2], None)) == 3
+    with pytest.raises(ValueError):
+        GGML().fit(D)

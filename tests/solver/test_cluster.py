@@ -68,6 +68,9 @@ def test_equal_to_local(client):
     assert np.allclose(there.solve_embedded(Z, which), here.solve_embedded(Z, which), rtol=1e-9)
     assert np.allclose(there.grad_embedded(np.ones(3)), here.grad_embedded(np.ones(3)), atol=1e-9)
     assert abs(there.coupling(np.ones(3)) - here.coupling(np.ones(3))).max() <= 1e-12
+    for i in range(3):
+        assert abs(there.plan(i) - here.plan(i)).max() <= 1e-12
+        assert there.certificate(i).gap <= 1e-9 and np.allclose(there.potentials(i)[0], here.potentials(i)[0])
     assert len(there.solve(W, [])) == 0 and not there.grad([]).any()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggml_nb import Distributions, PairwiseTransport
-from ggml_nb.solver.sinkhorn import SinkhornTransport, batches, blurred_plan, round_plan, schedule, sinkhorn
+from ggml_nb.solver.sinkhorn import SinkhornTransport, batches, blurred_plan, round_plan, sinkhorn
 
 devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -36,7 +36,9 @@ def test_blur_is_small_and_the_gradient_near(device):
     D, W, rng = data(1, sizes=(60, 80, 70, 60))
     blurred, exact = SinkhornTransport(D, device=device), PairwiseTransport(D, tol=1e-9)
     cost, truth, weights = blurred.solve(W), exact.solve(W), rng.normal(size=6)
-    assert np.abs(cost / truth - 1).max() < 0.05 and blurred.gaps.max() < 0.1
+    assert np.abs(cost / truth - 1).max() < 0.1 and blurred.gaps.max() < 0.1 and blurred.converged.all()
+    assert np.abs(blurred.plan_costs / truth - 1).max() < 0.02 and (blurred.plan_costs >= truth * (1 - 1e-9)).all()
+    assert (blurred.plan_costs <= cost).all()  # entropy is not negative
     grad, exact_grad = blurred.grad(weights), exact.grad(weights)
     assert np.linalg.norm(grad - exact_grad) < 0.1 * np.linalg.norm(exact_grad)
     which = np.array([4, 0])
@@ -57,10 +59,49 @@ def test_plan_equals_pot():
     rng = np.random.default_rng(0)
     C, a, b = rng.random((20, 30)), rng.dirichlet(np.ones(20)), rng.dirichlet(np.ones(30))
     K, log_a, log_b = torch.tensor(C), torch.tensor(a).log(), torch.tensor(b).log()
-    g, _ = sinkhorn(K, log_a, log_b, torch.zeros(30).double(), schedule(0.05), 1e-12, max_iter=10_000)
-    plan = blurred_plan(K, log_a, log_b, g, 0.05)
+    epsilon = torch.full((1, 1), 0.05, dtype=torch.float64)
+    g, error, _ = sinkhorn(K, log_a, log_b, torch.zeros(30).double(), epsilon, 1e-12, max_iter=10_000)
+    assert error <= 1e-12
+    plan = blurred_plan(K, log_a, log_b, g, epsilon)
     oracle = ot.sinkhorn(a, b, C, 0.05, method="sinkhorn_log", stopThr=1e-13, numItermax=100_000)
     assert np.abs(plan.numpy() - oracle).max() < 1e-10
+
+
+def test_value_and_cost_equal_pot():
+    D, W, _ = data(3, sizes=(20, 30))
+    transport = SinkhornTransport(D, tol=1e-10, epsilon=0.3)
+    value, Z = transport.solve(W)[0], D.points.astype(float) @ W.T
+    a, b = D.weights[D.rows(0)], D.weights[D.rows(1)]
+    C = ot.dist(Z[D.rows(0)], Z[D.rows(1)], "euclidean")
+    plan = ot.sinkhorn(a, b, C, 0.3, method="sinkhorn_log", stopThr=1e-13, numItermax=100_000)
+    entropy = np.sum(plan * np.log(plan / np.outer(a, b)))
+    assert value == pytest.approx((plan * C).sum() + 0.3 * entropy, rel=1e-7)
+    assert transport.plan_costs[0] == pytest.approx((plan * C).sum(), rel=1e-7)
+    assert np.abs(transport.plan(0).toarray() - plan).max() < 1e-8
+    f, g = transport.potentials(0)
+    proof = transport.certificate(0)
+    assert (f[:, None] + g <= C + 1e-14).all() and proof.dual <= ot.emd2(a, b, C) <= proof.primal
+
+
+@pytest.mark.parametrize("how", [{"epsilon": 0.2}, {"relative_epsilon": 0.05}, {"epsilon": 1.0, "p": 2}])
+def test_gradient_is_that_of_the_value(how):
+    D, W, rng = data(4)
+    transport, weights = SinkhornTransport(D, tol=1e-11, n_jobs=1, **how), rng.normal(size=10)
+    transport.solve(W)
+    grad, h = transport.grad(weights), 1e-5
+    for _ in range(3):
+        move = rng.normal(size=W.shape)
+        numeric = weights @ (transport.solve(W + h * move) - transport.solve(W - h * move)) / (2 * h)
+        assert numeric == pytest.approx((grad * move).sum(), rel=1e-5, abs=1e-6)
+
+
+def test_what_has_not_converged_says_so():
+    D, W, _ = data(5)
+    transport = SinkhornTransport(D, tol=1e-13, relative_epsilon=1e-4)
+    cost = transport.solve(W)
+    assert not transport.converged.all()
+    exact = PairwiseTransport(D, tol=1e-9).solve(W)
+    assert (cost >= exact * (1 - 1e-9)).all() and (cost * (1 - transport.gaps) <= exact * (1 + 1e-9)).all()
 
 
 def test_rounding_makes_any_plan_feasible():
@@ -93,8 +134,9 @@ def test_errors():
     D, W, _ = data(0)
     with pytest.raises(ValueError, match="device must be"):
         SinkhornTransport(D, device="tpu")
-    with pytest.raises(ValueError, match="epsilon must lie"):
-        SinkhornTransport(D, epsilon=2)
+    for wrong in ({"epsilon": 0}, {"epsilon": -1.0}, {"relative_epsilon": 0}):
+        with pytest.raises(ValueError, match="epsilon must be positive"):
+            SinkhornTransport(D, **wrong)
     with pytest.raises(RuntimeError, match="call solve first"):
         SinkhornTransport(D).grad(np.ones(10))
     with pytest.raises(RuntimeError, match="call solve first"):

@@ -1,0 +1,92 @@
+"Patterns of features against the scatters, Student's t, and themselves in other units, rotated and sparse."
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.stats import ttest_ind, ttest_rel
+
+from ggml_nb import Distributions, feature_patterns
+from ggml_nb.estimator.fisher import both_scatters
+from ggml_nb.estimator.patterns import (
+    donor_t,
+    leading_directions,
+    partner_weights,
+    plain_plans,
+    sample_patterns,
+    signed_arrows,
+)
+
+
+def simulated(classes, per_class=6, d=8, seed=0, **about):
+    rng = np.random.default_rng(seed)
+    labels = np.tile(np.arange(classes), per_class)
+    clouds = [rng.normal(size=(25, d)) + rng.normal(size=d) * 0.3 + 2 * c * (np.arange(d) == 0) for c in labels]
+    return Distributions.from_list(clouds, labels, **about)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_mean_over_classes_is_the_excess_scatter_times_w(classes):
+    D, w = simulated(classes), np.random.default_rng(1).normal(size=8)
+    plans = plain_plans(D.points, D, partners=100, n_jobs=1)
+    arrows = signed_arrows(plans)
+    h = sample_patterns(D.points, D.points @ w, arrows)
+    same, diff = both_scatters(D.points.astype(float), plans, D.labels)
+    mean = np.mean([h[D.labels == c].mean(axis=0) for c in range(classes)], axis=0)
+    assert np.allclose(mean, (diff - same) @ w, rtol=1e-4, atol=1e-5)
+    u = leading_directions(D.points, arrows, D)
+    value, vector = np.linalg.eigh(diff - same)
+    assert u.shape == (classes - 1, 8) and np.isclose(abs(u[0] @ vector[:, -1]), 1)
+
+
+@pytest.mark.parametrize("sizes", [(5, 5), (4, 9)])
+def test_with_z_the_class_it_is_students_test(sizes):
+    rng, labels = np.random.default_rng(0), np.repeat([0, 1], sizes)
+    values = rng.normal(size=(len(labels), 6))  # h for two classes, by hand: mean and opposite mean
+    other = np.where(labels[:, None] == 0, values[labels == 1].mean(axis=0), values[labels == 0].mean(axis=0))
+    h = (values - other) * np.where(labels == 1, 1, -1)[:, None]
+    t, free = donor_t(h, labels, np.arange(len(labels)))
+    assert np.allclose(t, ttest_ind(values[labels == 1], values[labels == 0]).statistic)
+    assert free == len(labels) - 2
+    twice = donor_t(np.repeat(h, 3, axis=0), np.repeat(labels, 3), np.repeat(np.arange(len(labels)), 3))
+    assert np.allclose(twice[0], t) and twice[1] == free  # samples of one donor count once
+    if sizes[0] == sizes[1]:
+        t, free = donor_t(h, labels, np.tile(np.arange(5), 2))
+        assert np.allclose(t, ttest_rel(values[5:], values[:5]).statistic) and free == 4
+
+
+def test_units_order_and_storage_do_not_matter():
+    D, W = simulated(2), np.random.default_rng(1).normal(size=(2, 8))
+    found = feature_patterns(D, W, n_jobs=1)
+    unit = np.array([1, 10, 0.1, 1, 1, 100, 1, 1.0])
+    scaled = Distributions(D.points * unit, D.sample, D.labels)
+    assert np.allclose(feature_patterns(scaled, W / unit, n_jobs=1).overall, found.overall, rtol=1e-2)
+    thin = Distributions(sparse.csr_array(D.points), D.sample, D.labels)
+    assert np.allclose(feature_patterns(thin, W, n_jobs=1).axes, found.axes, rtol=1e-3, atol=1e-3)
+    turned = feature_patterns(D, np.array([[0.6, 0.8], [-0.8, 0.6]]) @ W, n_jobs=1)
+    assert np.allclose(turned.overall, found.overall, rtol=1e-6, atol=1e-6)
+    assert np.allclose(turned.p_value, found.p_value) and not np.allclose(turned.axes, found.axes)
+
+
+def test_what_differs_is_found_and_what_is_constant_is_not():
+    D = simulated(3, d=8)
+    D.points[:, 5] = 3.0
+    found = feature_patterns(D, np.eye(8), n_jobs=1)
+    assert found.overall.argmax() == 0 == found.p_value.argmin() and found.p_value[0] < 1e-6
+    assert found.overall[5] == 0 and found.p_value[5] == 1 and found.axes.shape == (8, 8)
+
+
+def test_partners_are_of_one_batch_where_batches_are_known():
+    batches = np.repeat(["x", "y"], 6)
+    D = simulated(2)
+    D.batches = batches
+    i, j = np.triu_indices(12, 1)
+    weight = partner_weights(D, np.column_stack([i, j]))
+    assert (weight[:6, 6:] == 0).all() and np.allclose(weight.sum(axis=1), 0) and (weight[:6, :6] != 0).sum() == 30
+    D.batches = np.where(D.labels == 0, "x", "y")  # no pair of two classes within a batch
+    assert not partner_weights(D, np.column_stack([i, j])).any()
+
+
+def test_no_degrees_of_freedom_no_p():
+    D = simulated(2, per_class=2, groups=["a", "b", "a", "b"])  # one donor of each kind
+    found = feature_patterns(D, np.eye(8), n_jobs=1)
+    assert (found.p_value == 1).all() and np.isfinite(found.overall).all()

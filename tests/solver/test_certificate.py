@@ -1,0 +1,279 @@
+"No false certificate: any costs for the dense solver, any power for the engine, checked by NumPy alone."
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import ot
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+
+import ggml_nb.solver.pairs as pairs_module
+from ggml_nb import Distributions, PairwiseTransport, pair_costs, wasserstein
+from ggml_nb.method.transport import feasible_potentials, relative_gap, solve_dense
+
+EPS = np.finfo(float).eps
+
+
+def masses(rng, n, kind):
+    "Uniform, random, over 12 orders of magnitude, or some zero."
+    a = [np.ones(n), rng.random(n) + 0.1, 10.0 ** rng.uniform(-12, 0, n), rng.random(n) * (rng.random(n) < 0.7)][kind]
+    a[0] += a.sum() == 0
+    return a / a.sum()
+
+
+def costs(rng, n, m):
+    "Any sign, scale and rank, with ties, offsets and entries of very different size."
+    rank = int(rng.integers(1, 5))
+    C = rng.normal(size=(n, rank)) @ rng.normal(size=(rank, m))
+    kind = rng.integers(6)
+    if kind == 0:
+        C = np.abs(C)
+    elif kind == 1:
+        C = np.round(C)
+    elif kind == 2:
+        C = C + 10.0 ** rng.uniform(0, 8) * rng.choice([-1, 1])
+    elif kind == 3:
+        C = np.sign(C) * 10.0 ** rng.uniform(-16, 0, (n, m))
+    elif kind == 4:
+        C = cdist(rng.normal(size=(n, 2)), rng.normal(size=(m, 2))) * rng.choice([-1, 1])
+    return C * 10.0 ** rng.uniform(-100, 100)
+
+
+def claimed(result):
+    "By how much the cost may be too high."
+    return result.gap * abs(result.cost) if result.cost else np.inf if result.gap else 0.0
+
+
+def check_result(result, C, a, b):
+    "All that an OTResult claims, but for the optimum itself."
+    f, g = result.potentials
+    assert (f[:, None] + g <= C).all()
+    assert np.allclose(result.plan.sum(axis=1), a, rtol=0, atol=1e-14)
+    assert np.allclose(result.plan.sum(axis=0), b, rtol=0, atol=1e-14)
+    assert (result.plan.data >= 0).all() and result.plan.nnz <= len(a) + len(b) - 1
+    cost, value = result.plan.data @ C[result.plan.row, result.plan.col], a @ f + b @ g
+    size = result.plan.data @ np.abs(C[result.plan.row, result.plan.col]) + a @ np.abs(f) + b @ np.abs(g)
+    assert abs(cost - result.cost) <= 8 * EPS * size
+    assert cost - value <= claimed(result) + 8 * EPS * size  # the gap is of what is returned
+
+
+@given(st.integers(0, 10**9))
+@settings(max_examples=300, deadline=None)
+def test_dense_costs_of_any_sign_scale_and_rank(seed):
+    rng = np.random.default_rng(seed)
+    n, m = (int(s) for s in rng.integers(1, 15, 2))
+    C, a, b = costs(rng, n, m), masses(rng, n, rng.integers(4)), masses(rng, m, rng.integers(4))
+    result = solve_dense(C, a, b)
+    check_result(result, C, a, b)
+    low, scale = C.min(), np.ptp(C) or 1.0
+    truth = low + scale * ot.emd2(a, b, (C - low) / scale, numItermax=10**7, check_marginals=False)
+    slack = 20 * EPS * (np.abs(C).max() + scale)  # of the oracle, whose tolerance is a share of the largest cost
+    assert abs(result.cost - truth) <= claimed(result) + slack
+    assert result.cost <= truth + slack
+
+
+def test_the_four_false_certificates():
+    C, half = np.array([[-1.0, -4.0], [0.0, -2.0]]), np.full(2, 0.5)
+    negative = solve_dense(C, half, half)
+    assert negative.cost == -2 and 0 <= negative.gap < 1e-14
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="cost"):
+            solve_dense(np.where(np.eye(2) > 0, bad, C), half, half)
+        with pytest.raises(ValueError, match="cost"):
+            wasserstein(cost=np.where(np.eye(2) > 0, bad, C))
+    with pytest.raises(ValueError, match="masses of sum 1"):
+        solve_dense(C, 2 * half, half)
+    with pytest.raises(ValueError, match="masses of sum 1"):
+        solve_dense(C, np.array([1.5, -0.5]), half)
+    with pytest.raises(ValueError, match="must have shape"):
+        solve_dense(C, half, np.full(3, 1 / 3))
+    near = np.random.default_rng(0).random((6, 6)) * 1e-14  # near-zero costs beside large ones
+    near[0, 5] = near[5, 0] = 1.0
+    even = np.full(6, 1 / 6)
+    result = solve_dense(near, even, even)
+    order = ot.emd2(even, even, np.minimum(near, 2e-14) * 1e14) * 1e-14
+    assert result.cost - order <= result.gap * result.cost
+
+
+def test_a_gap_of_costs_that_cancel():
+    assert relative_gap(0.0, 0.0) == 0 and relative_gap(-2.0, -2.5) == 0.25 and relative_gap(0.0, -1e-20) == np.inf
+    zero = solve_dense(np.zeros((3, 2)), np.full(3, 1 / 3), np.full(2, 0.5))
+    assert zero.cost == 0 and zero.gap == 0
+
+
+@given(st.integers(0, 10**9))
+@settings(max_examples=300, deadline=None)
+def test_potentials_obey_every_rule_in_floating_point(seed):
+    rng = np.random.default_rng(seed)
+    n, m = (int(s) for s in rng.integers(1, 12, 2))
+    C, g = costs(rng, n, m), costs(rng, 1, m)[0]
+    f, g = feasible_potentials(C, g, masses(rng, n, 3), masses(rng, m, 3))
+    assert (f[:, None] + g <= C).all()
+
+
+def clouds(rng, kind, n, m, k):
+    X, Y = rng.normal(size=(n, k)), rng.normal(size=(m, k)) + rng.normal(size=k)
+    if kind == "grid":
+        return np.round(1.5 * X), np.round(1.5 * Y)
+    if kind == "duplicates":
+        return X[rng.integers(0, n, n) // 3], Y[rng.integers(0, m, m) // 3]
+    if kind == "near":
+        return X, X[rng.integers(0, n, m)] + 10.0 ** rng.uniform(-9, -1) * Y
+    if kind == "scale":
+        return 10.0 ** rng.uniform(-20, 20) * X, 10.0 ** rng.uniform(-20, 20) * Y
+    return X, Y
+
+
+@pytest.mark.parametrize("kind", ["gauss", "grid", "duplicates", "near", "scale"])
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3, 7])
+def test_the_true_error_is_at_most_the_gap(p, kind):
+    rng = np.random.default_rng([int(10 * p), len(kind)])
+    for trial in range(16):
+        n, m = [(1, 30), (30, 1), (20, 20), *[tuple(rng.integers(2, 40, 2))] * 2][trial % 5]
+        X, Y = clouds(rng, kind, n, m, int(rng.integers(1, 4)))
+        a, b = masses(rng, n, trial % 4), masses(rng, m, (trial // 4) % 4)
+        data = Distributions.from_list([np.eye(1), np.eye(1)], [0, 1])  # replaced below: float64 points are kept
+        data = Distributions.from_list([np.zeros((n, 1)), np.zeros((m, 1))], [0, 1], weights=np.concatenate([a, b]))
+        engine = PairwiseTransport(data, tol=(1e-4, 1e-9)[trial % 2], p=p, n_jobs=1)
+        for Z in (np.concatenate([X, Y]), np.concatenate([X, 1.01 * Y])):  # cold, and warm
+            C = cdist(Z[:n], Z[n:]) ** p
+            cost, gap = engine.solve_embedded(Z)[0], engine.gaps[0]
+            exact = wasserstein(cost=C, a=a, b=b)
+            size = np.linalg.norm(np.ptp(Z, axis=0)) ** p
+            assert cost - exact.cost <= gap * cost + 1e-14 * size
+            assert exact.cost * (1 - exact.gap) <= cost + 1e-14 * size
+            assert gap <= engine.tol or gap * cost <= 1.001e-13 * size
+            f, g = engine.potentials(0)
+            proof, plan = engine.certificate(0), engine.plan(0)
+            assert (f[:, None] + g <= C).all() and proof.dual <= a @ f + b @ g + 8 * EPS * (a @ abs(f) + b @ abs(g))
+            assert proof.primal == pytest.approx((plan.toarray() * C).sum(), rel=1e-12) and proof.dual <= proof.primal
+            assert proof.gap <= gap + 20 * EPS * size / max(cost, 1e-300) + 1e-12
+
+
+def test_powers_of_the_whole_table():
+    rng = np.random.default_rng(3)
+    data = Distributions.from_list([rng.normal(size=(n, 4)) for n in (9, 14, 20)], [0, 0, 1], weights=rng.random(43))
+    W = rng.normal(size=(2, 4))
+    for p in (1, 2, 2.5):
+        ours = pair_costs(data, [(0, 1), (1, 2)], W, p=p)
+        for cost, (i, j) in zip(ours, [(0, 1), (1, 2)]):
+            X, Y = (data[c].astype(float) @ W.T for c in (i, j))
+            a, b = (data.weights[data.rows(c)] for c in (i, j))
+            assert cost == pytest.approx(ot.emd2(a, b, cdist(X, Y) ** p), rel=1e-8)
+    own = pair_costs(data, [(0, 2)], metric="cityblock", p=2)
+    C = cdist(data[0], data[2], "cityblock").astype(float) ** 2
+    a, b = (data.weights[data.rows(c)] for c in (0, 2))
+    assert own[0] == pytest.approx(ot.emd2(a, b, C), rel=1e-6)
+
+
+def test_gradient_of_powers_by_finite_differences():
+    rng = np.random.default_rng(4)
+    data = Distributions.from_list([rng.normal(size=(n, 4)) for n in (9, 14, 20)], [0, 0, 1], weights=rng.random(43))
+    W, weights, h = rng.normal(size=(2, 4)), rng.normal(size=3), 1e-6
+    for p in (1, 1.5, 2, 3):
+        engine = PairwiseTransport(data, tol=1e-10, p=p)
+        engine.solve(W)
+        grad, move = engine.grad(weights), rng.normal(size=W.shape)
+        numeric = weights @ (engine.solve(W + h * move) - engine.solve(W - h * move)) / (2 * h)
+        assert numeric == pytest.approx((grad * move).sum(), rel=1e-5)
+
+
+def test_points_out_of_range_are_refused():
+    rng = np.random.default_rng(0)
+    data = Distributions.from_list(list(rng.normal(size=(2, 5, 2))), [0, 1])
+    for Z, p in ((np.full((10, 2), np.nan), 1), (1e200 * rng.normal(size=(10, 2)), 2), (np.full((10, 2), np.inf), 1)):
+        with pytest.raises(ValueError, match="must be finite"):
+            PairwiseTransport(data, p=p).solve_embedded(Z)
+    for p in (0.5, 101, "2", np.nan, None):
+        with pytest.raises(ValueError, match="p must be a number from 1 to 100"):
+            PairwiseTransport(data, p=p)
+        with pytest.raises(ValueError, match="p must be a number from 1 to 100"):
+            wasserstein(np.eye(2), np.eye(2), p=p)
+    with pytest.raises(ValueError, match="leave out p=2"):
+        wasserstein(cost=np.eye(2), p=2)
+    for wrong in ((np.eye(2), None, None), (None, None, None), (np.eye(2), np.eye(2), np.eye(2))):
+        with pytest.raises(ValueError, match="give two clouds"):
+            wasserstein(*wrong[:2], cost=wrong[2])
+    with pytest.raises(ValueError, match="not both"):
+        pair_costs(data, [(0, 1)], np.eye(2), metric="cosine")
+
+
+def test_which_pairs():
+    rng = np.random.default_rng(0)
+    engine = PairwiseTransport(Distributions.from_list(list(rng.normal(size=(4, 6, 2))), [0, 0, 1, 1]))
+    every = engine.solve(np.eye(2))
+    assert np.array_equal(engine.solve(np.eye(2), every > np.median(every)), every[every > np.median(every)])
+    assert np.array_equal(engine.solve(np.eye(2), [-1]), every[-1:]) and len(engine.solve(np.eye(2), [])) == 0
+    for wrong in ([6], [True, False], [0.5]):
+        with pytest.raises(IndexError):
+            engine.solve(np.eye(2), wrong)
+    with pytest.raises(ValueError, match="which must be indices"):
+        engine.solve(np.eye(2), [[0, 1]])
+    for Z in (np.zeros(24), np.zeros((25, 2)), np.zeros((23, 2))):
+        with pytest.raises(ValueError, match="Z must have a row for each of 24 points"):
+            engine.solve_embedded(Z)
+
+
+def test_after_an_interrupt_there_are_no_plans(monkeypatch):
+    rng = np.random.default_rng(0)
+    engine = PairwiseTransport(Distributions.from_list(list(rng.normal(size=(4, 6, 2))), [0, 0, 1, 1]), n_jobs=1)
+    before, states = engine.solve(np.eye(2)), list(engine.states)
+    solve_pair, calls = pairs_module.solve_pair, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return solve_pair(*args)
+
+    monkeypatch.setattr(pairs_module, "solve_pair", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.solve(2 * np.eye(2))
+    for use in (lambda: engine.grad(np.ones(6)), lambda: engine.gaps, lambda: engine.plan(0)):
+        with pytest.raises(RuntimeError, match="the last solve was interrupted"):
+            use()
+    assert all(new is old for new, old in zip(engine.states, states))  # all or nothing
+    assert np.allclose(engine.solve(2 * np.eye(2)), 2 * before, rtol=2e-4)
+    assert engine.grad(np.ones(6)).shape == (2, 2)
+
+
+LOOP = """
+import sys
+import numpy as np
+from ggml_nb import Distributions, PairwiseTransport
+rng = np.random.default_rng(0)
+engine = PairwiseTransport(Distributions.from_list(list(rng.normal(size=(60, 20, 3))), [0] * 60), n_jobs=1)
+W = rng.normal(size=(3, 3))
+engine.solve(W)
+engine.grad(np.ones(1770))
+while True:
+    try:
+        print("ready", flush=True)
+        while True:
+            W = W + 0.02 * rng.normal(size=W.shape)
+            engine.solve(W)
+            engine.grad(np.ones(1770))
+    except KeyboardInterrupt:
+        pass
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_control_c_does_not_crash_the_process():
+    "Pairs solved in the main thread, interrupted again and again: a named tuple or an array returned crashed 3 of 4."
+    rng = np.random.default_rng(0)
+    with subprocess.Popen([sys.executable, "-c", LOOP], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as loop:
+        try:
+            for _ in range(15):
+                assert loop.stdout.readline() == b"ready\n", loop.stderr.read().decode()[-2000:]
+                time.sleep(rng.uniform(0.05, 0.2))
+                assert loop.poll() is None
+                loop.send_signal(signal.SIGINT)
+            assert loop.stdout.readline() == b"ready\n", loop.stderr.read().decode()[-2000:]
+        finally:
+            loop.kill()

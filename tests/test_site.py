@@ -1,0 +1,196 @@
+"""The site as a reader gets it: links that lead somewhere, no raw markup, nothing from a network; examples that run."""
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import matplotlib.pyplot as plt
+import pytest
+from filelock import FileLock
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "docs"))
+
+import api
+import lessons
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = lessons.lessons()
+SETUP, EXAMPLES = api.examples()
+NETWORK = {"download_cellxgene", "enrich_gprofiler", "ggml-nb download"}  # tests/shell and tests/cells have a server
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    "The site, built once, whichever process asks first; its pages parsed."
+    needed = ["sphinx", "myst_nb", "furo", "sphinx_copybutton", "bs4", "nbdev"]
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"not installed: {missing}: pip install '.[dev,docs]'")
+    shared = (
+        tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else tmp_path_factory.mktemp("s")
+    )
+    with FileLock(shared / "site.lock"):
+        if not (shared / "site").exists():
+            command = [sys.executable, ROOT / "docs" / "build.py", shared / "site"]
+            done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            assert done.returncode == 0, done.stdout
+    from bs4 import BeautifulSoup
+
+    files = sorted((shared / "site").rglob("*.html"))
+    return {file: BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser") for file in files}
+
+
+def page(site, name):
+    return next(soup for file, soup in site.items() if file.as_posix().endswith(f"/site/{name}.html"))
+
+
+def test_every_lesson_has_its_page_and_its_line(site):
+    for lesson in LESSONS:
+        name = lesson.path.relative_to(lessons.NBS).with_suffix("").as_posix()
+        line = page(site, name).select_one(".lesson-line").get_text()
+        assert f"{lesson.minutes} minutes" in line and ("core path" if lesson.core else "engine room") in line
+        assert all(other.term.replace("'", "’") in line for other in lesson.needs)
+
+
+def test_the_map_leads_to_every_lesson(site):
+    boxes = page(site, "index").select("#lesson-map a")
+    assert [box["data-lesson"] for box in boxes] == [lesson.number for lesson in LESSONS]
+    arrows = page(site, "index").select("#lesson-map path")
+    assert len(arrows) == sum(len(lesson.needs) for lesson in LESSONS)
+
+
+def test_links_and_anchors_lead_somewhere(site):
+    ids = {file: {tag["id"] for tag in soup.select("[id]")} for file, soup in site.items()}
+    broken = []
+    for file, soup in site.items():
+        for link in {tag["href"] for tag in soup.select("a[href]")} - {"#"}:
+            path, _, anchor = link.partition("#")
+            if re.match(r"[a-z]+:", path):
+                continue
+            target = (file.parent / unquote(path)).resolve() if path else file
+            if not target.exists() or (anchor and target in ids and unquote(anchor) not in ids[target]):
+                broken.append((file.name, link))
+    assert not broken
+
+
+def test_nothing_is_asked_of_a_network(site):
+    remote = re.compile(r"(?:https?:)?//")
+    for file, soup in site.items():
+        tags = soup.select("script[src], img[src], iframe[src], source[src], video[src], link[href]")
+        asked = [tag.get("src") or tag.get("href") for tag in tags]
+        asked += re.findall(r"(?:@import\s+|url\()['\"]?([^'\")]+)", "".join(tag.get_text() for tag in soup("style")))
+        assert not [address for address in asked if remote.match(address)], file
+    for file in next(iter(site)).parent.rglob("*.css"):
+        found = re.findall(r"(?:@import\s+|url\()['\"]?(?:https?:)?//[^'\")]+", file.read_text(encoding="utf-8"))
+        assert not found, file
+
+
+def test_no_markup_is_printed_as_text(site):
+    raw = re.compile(r"\]\([^)\s]+\)|\*\*[a-zA-Z][^*]*\*\*|```|\{(?:term|ref|doc)\}|\$[^$\s][^$]*\$|^#{1,6} \w")
+    found = []
+    for file, soup in site.items():
+        for tag in soup.select("article p, article li, article td, article dd, article h1, article h2, article h3"):
+            text = "".join(
+                part for part in tag.find_all(string=True) if not part.find_parent(["code", "pre", "script", "style"])
+            )
+            if raw.search(text) and not tag.select_one(".math") and not tag.find_parent(class_="output"):
+                found.append((file.name, text[:120]))
+    assert not found
+
+
+def test_references_are_whole(site):
+    symbols = page(site, "reference/symbols")
+    lacking = [row.get_text(" ", strip=True) for row in symbols.select("tbody tr") if not row.select_one("a")]
+    assert not lacking, "no lesson has these: mend the column `search` of docs/reference/symbols.tsv"
+    terms = {tag["id"] for tag in page(site, "reference/glossary").select("dt[id]")}
+    used = {
+        link["href"].partition("#")[2]
+        for soup in site.values()
+        for link in soup.select('a[href*="glossary.html#term-"]')
+    }
+    assert len(terms) >= 35 and used <= terms
+    assert not [tag for tag in page(site, "reference/equations").select("article p") if "Lesson: –" in tag.get_text()]
+
+
+@pytest.fixture
+def browser(tmp_path):
+    "A page as a browser has it after its scripts ran."
+    names = ["chromium", "chromium-browser", "google-chrome"]
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no browser: none of {names}")
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags += f" --disable-component-update --disable-sync --virtual-time-budget=5000 --user-data-dir={tmp_path}"
+
+    def dom(address):
+        from bs4 import BeautifulSoup
+
+        command = [program, *flags.split(), "--dump-dom", address]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=120)
+        return BeautifulSoup(done.stdout, "html.parser")
+
+    return dom
+
+
+def test_the_row_of_w_turns(site, browser):
+    "Two positions of the slider: the browser shows the numbers that the notebook computed for them."
+    file = next(file for file in site if file.name == "12_mahalanobis.html")
+    script = next(tag.get_text() for tag in site[file]("script") if "turn-w" in tag.get_text())
+    numbers = json.loads(re.search(r"const data = (\{.*?\}),", script)[1])
+    assert len(script) < 50_000
+    for at in (3, 20):
+        figure = browser(f"{file.as_uri()}?turn-w={at}").select_one("#turn-w")
+        shown = figure.select_one("output").get_text()
+        assert shown == f"{numbers['angles'][at]} degrees, between over within {numbers['ratio'][at]:.3f}"
+        assert float(figure.select_one("ellipse")["rx"]) == numbers["ball"][at][0]
+        assert [float(dot["cx"]) for dot in figure.select(".image circle")] == [x for x, _ in numbers["image"][at]]
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    "What the lines at the head of the API page make."
+    space = {}
+    exec(SETUP, space)
+    return space
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e[1] == "python"], ids=lambda e: e[0])
+def test_example_runs(example, prepared):
+    name, _, kind, code = example
+    assert (kind == "network") == (name in NETWORK)
+    assert len(code.strip().splitlines()) <= 3
+    if kind == "network":
+        return
+    space = {**prepared, "adata": prepared["adata"].copy()}
+    *lines, last = code.strip().splitlines()
+    value, _, expected = last.partition("  # ")
+    try:
+        result = eval(value, exec("\n".join(lines), space) or space)
+    except SyntaxError:  # a statement
+        exec(value, space)
+    else:
+        assert not expected or repr(result) == expected
+    plt.close("all")
+
+
+def test_shell_examples_run(tmp_path, prepared, monkeypatch):
+    from ggml_nb.shell.cli import main
+
+    prepared["gg"].make_scrna(12, n_cells=30, n_genes=100, n_types=2, n_differential=10, seed=0).write_h5ad(
+        tmp_path / "cells.h5ad"
+    )
+    (tmp_path / "sets.gmt").write_text("one\t-\tgene 0001\tgene 0002\n")
+    monkeypatch.chdir(tmp_path)
+    for name, language, kind, code in EXAMPLES:
+        assert (kind == "network") == (name in NETWORK)
+        if language == "sh" and kind != "network":
+            program, *arguments = shlex.split(code)
+            assert program == "ggml-nb" and name.split()[1] == arguments[0]
+            assert main([*arguments, *["-q"] * (arguments[0] != "genes")]) == 0, code
