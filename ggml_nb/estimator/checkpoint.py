@@ -31,6 +31,8 @@ def write_file(
         raise ValueError(f"path must name a file, got {os.fspath(path)!r}")
     if not os.path.isdir(home):
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {home}")
+    if os.path.islink(part):  # somebody planted it: it would lead to another file
+        os.unlink(part)
     with open(part, "wb") as file:
         write(file)
         file.flush()
@@ -119,6 +121,8 @@ def save_metric(
     if hasattr(model, "clouds_"):
         parts = {name: getattr(model.clouds_, name) for name in CLOUDS}
         arrays |= {f"clouds_{name}": value for name, value in parts.items() if value is not None}
+    if hasattr(model, "wide_"):  # lesson 56
+        arrays |= {f"wide_{name}": value for name, value in model.wide_.items()}
     if hasattr(model, "patterns_"):
         arrays |= {f"patterns_{name}": value for name, value in model.patterns_._asdict().items()}
     write_npz(path, **arrays)
@@ -160,6 +164,8 @@ def load_metric(
             model.clouds_ = Distributions(**{k: arrays[f"clouds_{k}"] for k in CLOUDS if f"clouds_{k}" in arrays})
             if model.clouds_.d != len(model.components_):
                 raise ValueError(f"its clouds have {model.clouds_.d} coordinates, not {len(model.components_)}")
+        if "wide_points" in arrays:
+            model.wide_ = {name[5:]: value for name, value in arrays.items() if name.startswith("wide_")}
         if "patterns_overall" in arrays:
             from ggml_nb.estimator.patterns import Patterns
 
