@@ -54,7 +54,7 @@ def folded_as(source):
     return "Code of the figure" if "plt.subplots(" in source or "plt.figure(" in source else None
 
 
-def has_wide_figure(cell, most=800):
+def has_wide_figure(cell, most=700):
     "Is a picture so wide that a small screen had better scroll than shrink it? Its width stands in a PNG's header."
     pictures = ["".join(out.get("data", {}).get("image/png", "")) for out in cell.get("outputs", [])]
     return any(int.from_bytes(base64.b64decode(png[:32])[16:20], "big") > most for png in filter(None, pictures))

@@ -182,7 +182,8 @@ def fingerprint(
     ignored = ("n_jobs", "verbose", "checkpoint", "device", "max_epochs", "random_state")
     params = {k: v for k, v in model.get_params(deep=False).items() if k not in ignored}
     donors = None if D.groups is None else np.unique(D.groups, return_inverse=True)[1]
-    digest.update(json.dumps([params, donors, rng.bit_generator.state], default=plain).encode())
+    batches = [] if D.batches is None else [np.unique(D.batches, return_inverse=True)[1]]
+    digest.update(json.dumps([params, donors, rng.bit_generator.state, *batches], default=plain).encode())
     return digest.hexdigest()
 
 # %% ../../nbs/3_estimator/39_checkpoint.ipynb #2ac60370
