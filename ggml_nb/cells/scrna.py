@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from .confounders import warn_of_confounders
 from .files import expression, opened, project_cells, read_rows, var_of, warn_if_counts
 from ggml_nb.cells.selection import (
     RULES,
@@ -61,6 +62,7 @@ def read_clouds(
     others = dict(label_key=label_key, group_key=group_key, batch_key=batch_key)
     with opened(source, max_gb) as cells:
         sample, samples, about, cell_names = read_keys(cells.obs, sample_key, others, max_gb, say)
+        warn_of_confounders(cells.obs, sample_key, max_gb=max_gb, say=say, **others)
         matrix, names = expression(cells, layer, use_rep, max_gb)
         symbols = None if use_rep else gene_symbols(var_of(cells, layer)[1], gene_names, max_gb)
         kept = cells_where(cells.obs, where, max_gb) if where else np.arange(len(sample))

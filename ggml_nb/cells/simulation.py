@@ -117,7 +117,7 @@ def make_scrna(
     n_samples=None,  # more than patients: some give several, default one each
     batches=None,  # number of batches, or their names
     confounding=0.0,  # see `samples_per_batch`: 0 balanced, 1 a batch a class, or the table of samples
-    batch_effect=0.5,  # standard deviation of a gene's log mean between batches
+    batch_effect=0.3,  # standard deviation of a gene's log mean between batches
     severity=None,  # 3: the diseased have severity 1 to 3, and a third of the effect for each step
     patient_seed=None,  # other patients of the same world: genes, types, disease and batches stay those of `seed`
 ):  # AnnData: X CSR log-normalised; obs sample, label, cell_type (donor, batch, severity if asked); var differential
@@ -130,7 +130,7 @@ def make_scrna(
     change = effect * differential * rng.choice([-1, 1], n_genes)
     names = batch_names(batches)
     shift = draw_shifts(len(names), types.shape, batch_effect if batches is not None else 0, seed)
-    rng = rng if patient_seed is None else np.random.default_rng([seed, patient_seed])
+    rng = rng if patient_seed is None else np.random.default_rng([seed, 2, patient_seed])
     donors = draw_donors(n_patients, n_samples, len(names), confounding, severity or 1)
     blocks, obs = [], []
     for p, (dose, batch, count) in enumerate(donors):

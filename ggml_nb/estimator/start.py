@@ -126,7 +126,10 @@ def training_coordinates(
     unit = np.where(inverse > 0, inverse, np.inf)  # a constant feature begins, and stays, without weight
     if not isinstance(init, str):
         return scale_features(points, inverse), as_matrix(init, len(scale), "init") / unit, inverse
-    start = spectral_start(distributions, rank, n_jobs=n_jobs, seed=int(rng.integers(2**31)), scale=scale)
+    begin = spectral_start
+    if distributions.batches is not None and len(np.unique(distributions.batches)) > 1:
+        from ggml_nb.estimator.batches import batch_start as begin
+    start = begin(distributions, rank, n_jobs=n_jobs, seed=int(rng.integers(2**31)), scale=scale)
     if mix:
         A = start.axes if init == "spectral" else rng.standard_normal(start.axes.shape)
         return reduce_points(points, start.frame, n_jobs).astype(np.float32), A, start.frame

@@ -35,16 +35,17 @@ def validation_split(
 ) -> tuple:  # indices to train on, (T, 3) triplets to stop by
     "A fifth of the donors for stopping, if there are 15 of them and every class has two on each side; else all train."
     labels, n = np.unique(distributions.labels, return_inverse=True)[1], len(distributions)
-    triplets = make_triplets(labels, t, rng, cost)
+    triplets = make_triplets(labels, t, rng, cost, distributions.batches)
     train, enough = np.arange(n), len(np.unique(distributions.donors)) >= 15 and np.bincount(labels).max() >= 5
     if enough:
         kfold = StratifiedGroupKFold(5, shuffle=True, random_state=int(rng.integers(2**31)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a class of fewer than five: judged in the next line
             inner, outer = next(kfold.split(labels, labels, distributions.donors))
+        judge = np.isin(triplets, outer).any(axis=1)
         enough = min(np.bincount(labels[side], minlength=labels.max() + 1).min() for side in (inner, outer)) >= 2
-    if enough:
-        train, triplets = inner, triplets[np.isin(triplets, outer).any(axis=1)]
+    if enough and 0 < judge.sum() < len(triplets):  # within batches there may be none on one side
+        train, triplets = inner, triplets[judge]
     return train, rng.permutation(triplets)[:300]
 
 # %% ../../nbs/3_estimator/35_stopping.ipynb #1fb7c5e1
@@ -70,6 +71,7 @@ class Goal(NamedTuple):
     margin: float  # alpha
     strength: float  # lambda
     norm: str  # R
+    batches: np.ndarray = None  # (n',) of those that train
 
 # %% ../../nbs/3_estimator/35_stopping.ipynb #0c27c3fb
 def set_goal(
@@ -93,7 +95,8 @@ def set_goal(
     if strength:
         strength /= float(regularizer(mapping.matrix().detach(), norm))
     labels, rough = distributions.labels[train], rough[np.ix_(train, train)]
-    return Goal(train, labels, rough, validation, typical, margin * typical, strength, norm)
+    batches = None if distributions.batches is None else distributions.batches[train]
+    return Goal(train, labels, rough, validation, typical, margin * typical, strength, norm, batches)
 
 # %% ../../nbs/3_estimator/35_stopping.ipynb #9f09c7eb
 def held_out_loss(
@@ -203,7 +206,8 @@ def train(
     with tqdm(total=max_epochs, initial=len(run.history), desc="GGML", disable=not verbose) as bar:
         while len(run.history) < max_epochs and not run.stopping.converged:
             began = time.perf_counter()
-            triplets = goal.train[run.rng.permutation(make_triplets(goal.labels, n_neighbors, run.rng, goal.rough))]
+            fresh = make_triplets(goal.labels, n_neighbors, run.rng, goal.rough, goal.batches)
+            triplets = goal.train[run.rng.permutation(fresh)]
             with torch_seed(run.rng):
                 row = train_epoch(run.mapping, run.optimizer, run.transport, triplets, *objective, batch_size)
             row["held_out"] = held_out_loss(goal, run.mapping, run.transport)

@@ -30,13 +30,17 @@ def make_triplets(
     t=3,  # neighbours drawn of each class
     seed=0,  # int or numpy Generator
     cost=None,  # (n, n) distances: neighbours are then drawn among the 2t nearest of each class
+    batches=None,  # (n,) only samples of one batch are compared
 ) -> np.ndarray:  # (T, 3) int: rows (i, j, k) with c_i = c_j != c_k and i != j
     "For each j, t members of its class times t of each other class: n t^2 (C - 1) triplets (section 3)."
     if t < 1:
         raise ValueError(f"t must be at least 1, got {t}")
     rng, members = np.random.default_rng(seed), check_classes(labels)
+    batches = None if batches is None else np.asarray(batches)
 
     def draw(pool, j):
+        if batches is not None:
+            pool = pool[batches[pool] == batches[j]]
         if cost is not None:
             pool = pool[np.argsort(cost[j, pool], kind="stable")[: 2 * t]]
         return rng.choice(pool, min(t, len(pool)), replace=False)
@@ -48,7 +52,10 @@ def make_triplets(
             far = np.concatenate([draw(pool, j) for c, pool in enumerate(members) if c != own])
             i, k = np.meshgrid(near, far, indexing="ij")
             triplets.append(np.stack([i.ravel(), np.full(i.size, j), k.ravel()], axis=1))
-    return np.concatenate(triplets)
+    triplets = np.concatenate(triplets)
+    if not len(triplets):
+        raise ValueError("batches: none of them holds two samples of one class and one of another")
+    return triplets
 
 # %% ../../nbs/1_method/15_triplets.ipynb #eeb784be
 def all_triplets(
