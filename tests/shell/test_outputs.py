@@ -234,8 +234,10 @@ for i in range(20):
     number = signals[i % len(signals)]
     after = draw.uniform(0.05, 1.0) * took
     status, _ = child(number, after)
-    files = {x: open(os.path.join("out", x), "rb").read().hex() for x in os.listdir("out")}
-    print(json.dumps([number, after, status, open("log").read(), sorted(os.listdir(".")), files]), flush=True)
+    there = {x: os.path.join("out", x) for x in os.listdir("out")}
+    files = {x: open(path, "rb").read().hex() for x, path in there.items() if os.path.isfile(path)}
+    names = [*os.listdir("."), *(x for x in there if x.startswith("."))]
+    print(json.dumps([number, after, status, open("log").read(), names, files]), flush=True)
 print(json.dumps(child()[0]))
 """
 
