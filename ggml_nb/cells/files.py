@@ -125,7 +125,7 @@ def representation(
 ):  # matrix (N, d); names (d,)
     "A representation of the cells, whose columns are numbered."
     name = f"obsm[{use_rep!r}]"
-    if in_file(element) and element.attrs.get("encoding-type", "") == "dataframe":
+    if in_file(element) and str(element.attrs.get("encoding-type", "")) == "dataframe":
         element = read_values(element, name, max_gb)
     points = element.to_numpy() if isinstance(element, pd.DataFrame) else as_matrix(element, name, max_gb)
     if len(points.shape) != 2:

@@ -197,7 +197,7 @@ def slot(
 ):  # the element, or None
     "A part that may be missing; AnnData 0.13 writes a note where it is."
     found = child(store, name) if name in store else None
-    return None if found is None or found.attrs.get("encoding-type", "") == "null" else found
+    return None if found is None or str(found.attrs.get("encoding-type", "")) == "null" else found
 
 
 def slots(

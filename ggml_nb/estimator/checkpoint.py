@@ -258,7 +258,7 @@ def like(
     tensor,  # that it is for
 ):  # tensor
     "Finite numbers of the same shape; a smaller one would be repeated without a word. (Adam's step is one number.)"
-    if array.dtype.kind != "f" or array.shape not in (tuple(tensor.shape), ()) or not np.isfinite(array).all():
+    if array.dtype.kind not in "fiu" or array.shape not in (tuple(tensor.shape), ()) or not np.isfinite(array).all():
         raise ValueError(f"it holds {array.dtype} {array.shape} where {tuple(tensor.shape)} finite numbers are due")
     return torch.from_numpy(array)
 
