@@ -126,7 +126,7 @@ if __name__ == "__main__":
     table.add(f"{'command':44s}{'seconds':>9s}{'CPU s':>9s}{'peak GiB':>10s}{'status':>8s}")
     out = args.folder / "result"
     start = [sys.executable, "-c", "import sys; from ggml_nb.shell.cli import main; sys.exit(main())", "fit"]
-    fit = [*start, path, "--sample-key", "sample", "--label-key", "label", "-o", out]
+    fit = [*start, path, "--sample-key", "sample", "--label-key", "label", "--overwrite", "-o", out]
     for name, command in {"from_anndata": [sys.executable, "-c", READ, path], "ggml-nb fit": fit}.items():
         seconds, busy, peak, status = run_child([*map(str, command)])
         table.add(f"{name:44s}{seconds:9.0f}{busy:9.0f}{peak:10.2f}{status:8d}")
@@ -135,7 +135,7 @@ if __name__ == "__main__":
     report = json.loads((out / "report.json").read_text())
     for step, seconds in report["seconds"].items():
         table.add(f"  {step:42s}{seconds:9.0f}")
-    accuracy = ", ".join(f"{method} {value:.2f}" for method, value in report["accuracy"].items())
+    accuracy = ", ".join(f"{method} {value['mean']:.2f}" for method, value in report["accuracy"].items())
     table.add(f"# {report['cells']} cells, {report['features']} genes used; held-out accuracy {accuracy}")
     if args.write:
         table.write(args.write)

@@ -54,7 +54,7 @@ def folded_as(source):
     return "Code of the figure" if "plt.subplots(" in source or "plt.figure(" in source else None
 
 
-def has_wide_figure(cell, most=800):
+def has_wide_figure(cell, most=700):
     "Is a picture so wide that a small screen had better scroll than shrink it? Its width stands in a PNG's header."
     pictures = ["".join(out.get("data", {}).get("image/png", "")) for out in cell.get("outputs", [])]
     return any(int.from_bytes(base64.b64decode(png[:32])[16:20], "big") > most for png in filter(None, pictures))
@@ -111,7 +111,11 @@ def out_of_site(folder, match):
 def write_chapter(folder, paths, target):
     "The landing page of a chapter: its README.md, and its lessons with what each says of itself."
     lessons = [Lesson(path) for path in paths]
-    rows = [f"- [{lesson.title}]({lesson.path.name})  \n  {lesson.summary}" for lesson in lessons]
+    rows = [
+        f"- [{lesson.title}]({lesson.path.name})  \n  {lesson.summary}  \n  "
+        f"*{'core path' if lesson.core else 'engine room'}, {lesson.minutes} minutes*"
+        for lesson in lessons
+    ]
     text = (folder / "README.md").read_text(encoding="utf-8")
     target.parent.mkdir(exist_ok=True)
     target.write_text("\n".join([text, "## Lessons", "", *rows, ""]), encoding="utf-8")

@@ -26,7 +26,7 @@ _HOMES = {
     "cells.genes": "gene_stability plot_genes plot_ranking pseudobulk_test rank_genes",
     "cells.pathways": "enrich_genes enrich_gprofiler gene_interactions plot_interactions prerank_genes",
     "cells.patients": "place_patients plot_placement",
-    "cells.relevance": "cell_relevance compare_cell_types plot_relevance summarize summary_error",
+    "cells.relevance": "cell_relevance compare_cell_types explain_distance plot_explanation plot_relevance summarize summary_error",
     "cells.scrna": "fit_anndata fitted_distributions from_anndata project_anndata sample_means",
     "cells.simulation": "make_scrna",
     "shell.download": "download_cellxgene",

@@ -47,6 +47,10 @@ def opened(
         raise ValueError(f"{path} is not an AnnData file (.h5ad or .zarr): {first_line(error)}") from None
     try:
         yield cells
+    except Exception as error:
+        if type(error) in (ValueError, KeyError, TypeError, ImportError):  # ours, or of who uses the file
+            raise
+        raise ValueError(f"{path} cannot be read: {first_line(error)}") from None
     finally:
         if isinstance(store, h5py.File):
             store.close()

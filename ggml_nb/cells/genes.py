@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from ..method.distributions import check_clouds
 from ..method.mahalanobis import as_matrix, some_names
-from .scrna import fitted_distributions, sample_means
+from .scrna import fitted_distributions, record, sample_means
 from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear
 from ..estimator.patterns import Patterns, feature_patterns
@@ -30,12 +30,11 @@ from ..estimator.patterns import Patterns, feature_patterns
 # %% ../../nbs/5_cells/54_genes.ipynb #1d1f4e06
 def metric_matrix(
     source,  # fitted GGML, AnnData after `fit_anndata`, or W (k, d)
+    key="ggml",  # `key_added` of an AnnData's fit
 ) -> np.ndarray:  # (k, d)
     "W, wherever it is."
     if isinstance(source, anndata.AnnData):
-        if "ggml" not in source.uns:
-            raise KeyError("uns['ggml'] is not there: run fit_anndata first")
-        return source.uns["ggml"]["components"]
+        return record(source, key)["components"]
     if isinstance(source, GGML):
         check_linear(source)
         return source.components_
@@ -46,11 +45,12 @@ def learned_axes(
     source,  # fitted GGML, AnnData after `fit_anndata`, or W (k, d)
     feature_names=None,  # (d,) for a bare W
     scale=None,  # (d,) size of each feature for a bare W, default 1
+    key="ggml",  # `key_added` of an AnnData's fit
 ):  # axes (k, d) = W diag(s), names (d,)
     "The metric in comparable units: how far a typical step of each gene moves a cell on each axis."
-    W = metric_matrix(source)
+    W = metric_matrix(source, key)
     if isinstance(source, anndata.AnnData):
-        feature_names, scale = source.uns["ggml"]["feature_names"], source.uns["ggml"]["scale"]
+        feature_names, scale = (record(source, key)[name] for name in ("feature_names", "scale"))
     elif isinstance(source, GGML):
         feature_names, scale = source.feature_names_in_, source.scale_
     names = [f"gene {i}" for i in range(W.shape[1])] if feature_names is None else feature_names
@@ -174,12 +174,13 @@ def known_patterns(
     source,  # as for `rank_genes`
     W,  # (k, d)
     distributions,  # Distributions of the fit, or None
+    key,  # `key_added` of an AnnData's fit
 ):  # Patterns, or None where there is nothing to take them from
     "Those that were kept with the metric, or else from the points."
-    if isinstance(source, anndata.AnnData) and "patterns" in source.uns["ggml"]:
-        return Patterns(**source.uns["ggml"]["patterns"])
+    if isinstance(source, anndata.AnnData) and "patterns" in source.uns[key]:
+        return Patterns(**source.uns[key]["patterns"])
     if distributions is None and isinstance(source, anndata.AnnData):
-        distributions = fitted_distributions(source)
+        distributions = fitted_distributions(source, key)
     kept = getattr(source, "patterns_", None)
     return feature_patterns(distributions, W) if kept is None and distributions is not None else kept
 
@@ -188,6 +189,7 @@ def class_means(
     source,  # as for `rank_genes`
     names,  # (d,) of the metric's features
     distributions,  # Distributions of the fit, or None
+    key,  # `key_added` of an AnnData's fit
 ) -> dict:  # higher_in, difference; empty where there are no samples
     "In which class a gene is higher, from the means of donors."
     if distributions is not None:
@@ -196,7 +198,7 @@ def class_means(
             raise ValueError("distributions must have the features of the metric, in its order: give those of the fit")
         means, labels, donors = sample_means(distributions), distributions.classes, distributions.donors
     elif isinstance(source, anndata.AnnData):
-        stored = source.uns["ggml"]
+        stored = record(source, key)
         means, labels = stored["means"], stored["labels"]
         donors = stored.get("groups", np.arange(len(labels)))
     else:
@@ -212,19 +214,23 @@ def rank_genes(
     feature_names=None,  # (d,) for a bare W
     scale=None,  # (d,) size of each feature for a bare W, default 1
     *,
+    key="ggml",  # `key_added` of an AnnData's fit
     distributions=None,  # those of the fit: adds pattern, direction and test (an AnnData has them without)
     n_refits=0,  # adds the column stability, of so many refits on random halves of the donors
     top=50,  # what stability counts: being among so many, half of the genes at most
     seed=0,  # of the halves
     verbose=0,  # 1 shows a progress bar of the refits
-):  # DataFrame: gene, weight, axis_1..; pattern, pattern_1.., p_value, fdr; higher_in, difference; stability
+):  # DataFrame: gene, (symbol), weight, axis_1..; pattern, pattern_1.., p_value, fdr; higher_in, difference; stability
     "Genes by what differs, |(S_diff - S_same) w| over its error between donors; without data by weight, their share."
     check_top(top)
     check_scalar(n_refits, "n_refits", numbers.Integral, min_val=0)
-    axes, names = learned_axes(source, feature_names, scale)
-    columns = {"gene": names, "weight": shares(axes)} | {f"axis_{i + 1}": axis for i, axis in enumerate(axes)}
-    about = class_means(source, names, distributions)
-    patterns = known_patterns(source, metric_matrix(source), distributions)
+    axes, names = learned_axes(source, feature_names, scale, key)
+    symbols = record(source, key).get("symbols") if isinstance(source, anndata.AnnData) else None
+    symbols = getattr(distributions, "symbols", None) if symbols is None else symbols
+    columns = {"gene": names} | ({} if symbols is None else {"symbol": symbols})
+    columns |= {"weight": shares(axes)} | {f"axis_{i + 1}": axis for i, axis in enumerate(axes)}
+    about = class_means(source, names, distributions, key)
+    patterns = known_patterns(source, metric_matrix(source, key), distributions, key)
     if patterns is not None:
         columns |= {"pattern": patterns.overall}
         columns |= {f"pattern_{i + 1}": axis for i, axis in enumerate(patterns.axes)}
@@ -233,8 +239,8 @@ def rank_genes(
     if n_refits:
         model = source
         if isinstance(source, anndata.AnnData):
-            model = GGML(**json.loads(source.uns["ggml"]["params"]))
-            distributions = fitted_distributions(source) if distributions is None else distributions
+            model = GGML(**json.loads(record(source, key)["params"]))
+            distributions = fitted_distributions(source, key) if distributions is None else distributions
         if distributions is None or not isinstance(model, GGML):
             raise ValueError("n_refits needs an AnnData after fit_anndata, or a GGML and the distributions of its fit")
         table["stability"] = gene_stability(distributions, model, n_refits, top, seed, verbose)

@@ -17,7 +17,16 @@ from scipy import sparse
 
 from .confounders import warn_of_confounders
 from .files import expression, opened, project_cells, read_rows, var_of, warn_if_counts
-from .selection import RULES, check_gene_filter, chosen_genes, draw_rows, gene_symbols, read_keys
+from ggml_nb.cells.selection import (
+    RULES,
+    cells_where,
+    check_gene_filter,
+    chosen_genes,
+    draw_rows,
+    gene_symbols,
+    only_rows,
+    read_keys,
+)
 from .structure import MAX_GB
 from ..estimator.checkpoint import params_json, plain
 from ..estimator.estimator import GGML, check_parameters
@@ -41,6 +50,7 @@ def read_clouds(
     gene_names=None,
     group_key=None,
     batch_key=None,
+    where=None,
     min_cells=20,
     seed=0,
     max_gb=MAX_GB,
@@ -55,7 +65,11 @@ def read_clouds(
         warn_of_confounders(cells.obs, sample_key, max_gb=max_gb, say=say, **others)
         matrix, names = expression(cells, layer, use_rep, max_gb)
         symbols = None if use_rep else gene_symbols(var_of(cells, layer)[1], gene_names, max_gb)
-        rows = draw_rows(sample, n_cells, min_cells, seed, samples, say)
+        kept = cells_where(cells.obs, where, max_gb) if where else np.arange(len(sample))
+        if where:
+            sample, samples, about = only_rows(kept, sample, samples, about)
+        drawn = draw_rows(sample, n_cells, min_cells, seed, samples, say)
+        rows, sample = kept[drawn], sample[drawn]
         points = as_points(read_rows(matrix, rows, verbose), use_rep or (f"layers[{layer!r}]" if layer else "X"))
     shared = None if points is matrix else False  # None: a table that is the caller's is copied unless it is large
     if use_rep is None:
@@ -70,7 +84,7 @@ def read_clouds(
     codes, classes = about["label_key"] or (None, None)
     groups, batches = (None if found is None else found[1][found[0]]
                        for found in (about["group_key"], about["batch_key"]))  # fmt: skip
-    data = Distributions(points, sample[rows], codes, None, samples, classes, names, groups, batches, copy=shared)
+    data = Distributions(points, sample, codes, None, samples, classes, names, groups, batches, copy=shared)
     data.source, data.point_names = {"layer": layer, "use_rep": use_rep}, np.asarray(cell_names[rows])
     data.symbols = symbols
     return data
@@ -88,6 +102,7 @@ def from_anndata(
     gene_names=None,  # column of var with symbols, kept beside the names; CELLxGENE's "feature_name" is found by itself
     group_key=None,  # column of obs: the donor
     batch_key=None,  # column of obs: what must not be learned, as the site or the assay
+    where=None,  # dict of column of obs and a value, or several: only such cells
     min_cells=20,  # samples with fewer cells are named in a warning
     seed=0,
     max_gb=MAX_GB,  # GiB that reading a file may take; what would take more is refused before it is read

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROBE', 'check_element', 'read_values', 'first_line', 'in_file', 'index_of', 'n_rows', 'columns_of', 'read_table',
-           'check_folder', 'probe', 'open_store', 'slots']
+           'check_folder', 'probe', 'open_store', 'slot', 'slots']
 
 # %% ../../nbs/5_cells/51b_store.ipynb #30413249
 import os
@@ -186,26 +186,37 @@ def open_store(
     except ImportError:
         raise ImportError(f"{path} is a folder: a .zarr needs pip install 'ggml_nb[scrna]'") from None
     check_folder(path)
+    if (path / "zarr.json").exists() and zarr.__version__ < "3":
+        raise ValueError(f"it is of zarr's format 3, which zarr {zarr.__version__} cannot read: pip install 'zarr>=3'")
     return zarr.open_group(str(path), mode="r")
 
 # %% ../../nbs/5_cells/51b_store.ipynb #fe8cd675
+def slot(
+    store,  # h5py.File or zarr group
+    name,
+):  # the element, or None
+    "A part that may be missing; AnnData 0.13 writes a note where it is."
+    found = child(store, name) if name in store else None
+    return None if found is None or found.attrs.get("encoding-type", "") == "null" else found
+
+
 def slots(
     store,  # h5py.File or zarr group
     max_gb,  # GiB that reading may take
 ):  # with the slots of an AnnData
     "The elements of a file by the names that AnnData gives them; nothing is read."
-    frames = {}
-    for name in ("obs", "var", "raw/var") if "raw" in store else ("obs", "var"):
+    frames, raw = {}, slot(store, "raw")
+    for name in ("obs", "var") if raw is None else ("obs", "var", "raw/var"):
         frames[name] = child(store, name)
         if hasattr(frames[name], "dtype"):  # a table in one piece, as AnnData wrote before 2020
             frames[name] = read_values(frames[name], name, max_gb)
-    parts = {name: child(store, name) for name in ("layers", "obsm") if name in store}
-    raw = SimpleNamespace(X=child(store, "raw/X"), var=frames["raw/var"]) if "raw" in store else None
+    parts = {name: slot(store, name) or {} for name in ("layers", "obsm")}
+    raw = None if raw is None else SimpleNamespace(X=child(raw, "X"), var=frames["raw/var"])
     return SimpleNamespace(
         obs=frames["obs"],
         var=frames["var"],
         raw=raw,
-        X=child(store, "X") if "X" in store else None,
-        **{key: {k: child(parts[key], k) for k in parts[key]} if key in parts else {} for key in ("layers", "obsm")},
+        X=slot(store, "X"),
+        **{key: {k: child(group, k) for k in group} for key, group in parts.items()},
         n_obs=n_rows(frames["obs"], "obs") if in_file(frames["obs"]) else len(frames["obs"]),
     )

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['LEARNED', 'CLOUDS', 'CHECKPOINT', 'write_file', 'write_npz', 'read_npz', 'plain', 'params_json', 'save_metric',
-           'load_metric', 'fingerprint', 'Checkpoint']
+           'check_learned', 'load_metric', 'fingerprint', 'refused', 'Checkpoint', 'like', 'check_tree', 'resume_plans']
 
 # %% ../../nbs/3_estimator/39_checkpoint.ipynb #dc9b7b12
 import hashlib
 import json
 import os
 import zipfile
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ def write_file(
         raise ValueError(f"path must name a file, got {os.fspath(path)!r}")
     if not os.path.isdir(home):
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {home}")
+    if os.path.islink(part):  # somebody planted it: it would lead to another file
+        os.unlink(part)
     with open(part, "wb") as file:
         write(file)
         file.flush()
@@ -55,11 +58,19 @@ def read_npz(
     what,  # what it should be, for the error message
     only=None,  # names of the arrays to read, default all
 ) -> dict:  # its arrays
-    "Read arrays; anything but such a file is refused."
+    "Read arrays; anything but such a file is refused, and what would unpack to more than the file before it is read."
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        raise ValueError(f"{path} is not {what}: it is no file")
     try:
+        with zipfile.ZipFile(path) as file:
+            says = sum(part.file_size for part in file.infolist())
+        if says > os.path.getsize(path):
+            raise ValueError
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in only or file.files if name in file}
-    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):  # NumPy advises to allow pickle
+    except FileNotFoundError:
+        raise
+    except Exception:  # a damaged file fails in any way that its reader can; NumPy advises to allow pickle
         raise ValueError(f"{path} is not {what}") from None
     if name not in arrays:
         raise ValueError(f"{path} is not {what}: it has no {name!r}")
@@ -110,9 +121,29 @@ def save_metric(
     if hasattr(model, "clouds_"):
         parts = {name: getattr(model.clouds_, name) for name in CLOUDS}
         arrays |= {f"clouds_{name}": value for name, value in parts.items() if value is not None}
+    if hasattr(model, "wide_"):  # lesson 56
+        arrays |= {f"wide_{name}": value for name, value in model.wide_.items()}
     if hasattr(model, "patterns_"):
         arrays |= {f"patterns_{name}": value for name, value in model.patterns_._asdict().items()}
     write_npz(path, **arrays)
+
+# %% ../../nbs/3_estimator/39_checkpoint.ipynb #39lrned0
+def check_learned(
+    model,  # GGML, as read
+):
+    "Arrays of one metric: real, finite, and of shapes that agree."
+    W, history = model.components_, model.history_
+    for name, ndim in (("components_", 2), ("scale_", 1)):
+        array = getattr(model, name)
+        if array.ndim != ndim or array.dtype.kind != "f" or not array.size or not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite numbers with {ndim} axes, got {array.dtype} {array.shape}")
+    for name in ("scale_", "feature_names_in_"):
+        if np.shape(getattr(model, name)) != W.shape[1:]:
+            raise ValueError(f"{name} must have {W.shape[1]} entries, one for each column of components_")
+    if np.ndim(model.classes_) != 1 or model.n_features_in_ != W.shape[1] or np.ndim(history) != 1:
+        raise ValueError("classes_, n_features_in_ and history_ must fit components_")
+    if not isinstance(model.source_, dict) or np.ndim(model.n_iter_) or np.ndim(model.converged_):
+        raise ValueError("source, n_iter_ and converged_ must be a dict, a number and a truth value")
 
 # %% ../../nbs/3_estimator/39_checkpoint.ipynb #41b799b3
 def load_metric(
@@ -123,18 +154,23 @@ def load_metric(
     what = "a metric written by GGML.save"
     arrays = read_npz(path, "params", what)
     try:
-        params = json.loads(str(arrays["params"]))
+        params = dict(json.loads(str(arrays["params"])))
         model = cls(**{name: params[name] for name in cls._get_param_names() if name in params})
         for name in LEARNED:
             setattr(model, name, arrays[name][()])
         model.source_ = json.loads(str(arrays["source"]))
+        check_learned(model)
         if "clouds_points" in arrays:
             model.clouds_ = Distributions(**{k: arrays[f"clouds_{k}"] for k in CLOUDS if f"clouds_{k}" in arrays})
+            if model.clouds_.d != len(model.components_):
+                raise ValueError(f"its clouds have {model.clouds_.d} coordinates, not {len(model.components_)}")
+        if "wide_points" in arrays:
+            model.wide_ = {name[5:]: value for name, value in arrays.items() if name.startswith("wide_")}
         if "patterns_overall" in arrays:
             from ggml_nb.estimator.patterns import Patterns
 
             model.patterns_ = Patterns(**{name: arrays[f"patterns_{name}"] for name in Patterns._fields})
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"{path} is not {what}: {error}") from None
     return model
 
@@ -160,6 +196,17 @@ def fingerprint(
 CHECKPOINT = "a checkpoint of GGML (delete it to begin anew)"
 
 
+@contextmanager
+def refused(
+    path,  # of the file
+):
+    "What does not fit into this fit is no checkpoint of it."
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError, RecursionError) as error:
+        raise ValueError(f"{path} is not {CHECKPOINT}: {error}") from None
+
+
 class Checkpoint:
     "The callback of `train` that writes a fit to a file, and takes it up again."
 
@@ -171,13 +218,15 @@ class Checkpoint:
         rng,  # numpy Generator at the beginning of the fit; without a random_state it gets the state of the file's fit
     ):
         file = read_npz(path, "progress", CHECKPOINT, ["key", "progress"]) if os.path.exists(path) else None
-        self.path, progress = path, json.loads(str(file["progress"])) if file else {"history": []}
-        if file and model.random_state is None:
-            rng.bit_generator.state = progress["began"]
+        self.path, progress = path, {"history": []}
+        with refused(path):
+            progress = json.loads(str(file["progress"])) if file else progress
+            if file and model.random_state is None:
+                rng.bit_generator.state = progress["began"]
+            epochs = len(progress["history"])
         self.key, self.began = fingerprint(model, distributions, rng), rng.bit_generator.state
         if file and str(file.get("key")) != self.key:
             raise ValueError(f"checkpoint {path} belongs to other data or parameters: delete it or name another file")
-        epochs = len(progress["history"])
         if epochs > model.max_epochs:
             what = f"checkpoint {path} holds {epochs} epochs, more than max_epochs={model.max_epochs}"
             raise ValueError(f"{what}: delete it or name another file")
@@ -203,6 +252,53 @@ def __call__(
         arrays[f"plan_{name}"] = np.concatenate(parts)
     write_npz(self.path, **arrays)
 
+# %% ../../nbs/3_estimator/39_checkpoint.ipynb #39tree00
+def like(
+    array,  # from the file
+    tensor,  # that it is for
+):  # tensor
+    "Finite numbers of the same shape; a smaller one would be repeated without a word. (Adam's step is one number.)"
+    if array.dtype.kind != "f" or array.shape not in (tuple(tensor.shape), ()) or not np.isfinite(array).all():
+        raise ValueError(f"it holds {array.dtype} {array.shape} where {tuple(tensor.shape)} finite numbers are due")
+    return torch.from_numpy(array)
+
+
+def check_tree(
+    parent,  # (n+m,) int: the neighbour of each node on its way to the root, -1 at the root
+    flow,  # (n+m,) int
+    n,  # nodes of the first cloud
+):
+    "One root, arcs between the two clouds only, no circle, no negative mass."
+    nodes, root = np.arange(len(parent)), parent == -1
+    sound = root.sum() == 1 and parent.min() >= -1 and parent.max() < len(parent) and flow.min() >= 0
+    up = np.where(root, nodes, parent)
+    sound = sound and ((nodes < n) != (up < n))[~root].all()
+    for _ in range(len(parent).bit_length() if sound else 0):  # each step doubles the way gone
+        up = up[up]
+    if not sound or (up != np.argmax(root)).any():
+        raise ValueError("one of its plans is no tree over the points of two clouds")
+
+
+def resume_plans(
+    engine,  # PairwiseTransport
+    file,  # dict of arrays
+):
+    "The warm plans of the pairs that had one."
+    known, sizes = file["known"], np.diff(engine.distributions.offsets)[engine.pairs]
+    kinds = {name: file[f"plan_{name}"] for name in State._fields} if len(known) else {}
+    if len(known) and (
+        known.dtype.kind != "i" or known.ndim != 1 or known.min() < 0 or len(np.unique(known)) < len(known)
+    ):
+        raise ValueError("its list of pairs is no list of distinct numbers")
+    cuts = np.cumsum(sizes[known].sum(axis=1)) if len(known) else []
+    for (name, array), kind in zip(kinds.items(), (np.int32, np.int64, np.float64)):
+        if array.shape != (cuts[-1],) or array.dtype != kind:
+            raise ValueError(f"plan_{name} must hold {cuts[-1]} numbers of type {np.dtype(kind)}")
+    for p, *parts in zip(known, *(np.split(array, cuts[:-1]) for array in kinds.values())):
+        state = State(*(part.copy() for part in parts))
+        check_tree(state.parent, state.flow, sizes[p, 0])
+        engine.states[p] = state
+
 # %% ../../nbs/3_estimator/39_checkpoint.ipynb #3b443b49
 @patch
 def resume(
@@ -213,18 +309,16 @@ def resume(
     if not os.path.exists(self.path):
         return
     file = read_npz(self.path, "key", CHECKPOINT)
-    progress = json.loads(str(file["progress"]))
-    run.rng.bit_generator.state, run.history[:] = json.loads(str(file["rng"])), progress["history"]
-    vars(run.stopping).update(progress["stopping"])
-    for i, tensor in enumerate(run.mapping.tensors()):
-        tensor.data.copy_(torch.from_numpy(file[f"now{i}"]))
-        run.stopping.tensors[i] = torch.from_numpy(file[f"best{i}"])
-    for i, parameter in enumerate(run.mapping.parameters()):
-        adam = f"adam{i}_"
-        moments = {name.removeprefix(adam): torch.from_numpy(file[name]) for name in file if name.startswith(adam)}
-        if moments:
-            run.optimizer.state[parameter] = moments
-    known, engine = file["known"], run.transport
-    cuts = np.cumsum(np.diff(engine.distributions.offsets)[engine.pairs[known]].sum(axis=1))[:-1]
-    for p, *parts in zip(known, *(np.split(file[f"plan_{name}"], cuts) for name in State._fields)):
-        engine.states[p] = State(*(part.copy() for part in parts))
+    with refused(self.path):
+        progress = json.loads(str(file["progress"]))
+        run.rng.bit_generator.state, run.history[:] = json.loads(str(file["rng"])), progress["history"]
+        vars(run.stopping).update(progress["stopping"])
+        for i, tensor in enumerate(run.mapping.tensors()):
+            tensor.data.copy_(like(file[f"now{i}"], tensor))
+            run.stopping.tensors[i] = like(file[f"best{i}"], tensor)
+        for i, parameter in enumerate(run.mapping.parameters()):
+            adam = f"adam{i}_"
+            moments = {name.removeprefix(adam): like(file[name], parameter) for name in file if name.startswith(adam)}
+            if moments:
+                run.optimizer.state[parameter] = moments
+        resume_plans(run.transport, file)

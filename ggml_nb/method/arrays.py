@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import sparse
 
 # %% ../../nbs/1_method/11a_arrays.ipynb #11a00wrn
-WRAPPERS = ("ggml_nb", "contextlib", "threadpoolctl", "sklearn")  # what stands between a warning and its reader
+WRAPPERS = ("ggml_nb", "contextlib", "importlib", "threadpoolctl", "sklearn")  # between a warning and its reader
 
 
 def warn(

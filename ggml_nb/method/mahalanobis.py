@@ -7,13 +7,12 @@ __all__ = ['as_matrix', 'row_blocks', 'linear_image', 'project', 'mahalanobis_cd
            'low_rank', 'interpolate', 'pull_back', 'some_names', 'match_features']
 
 # %% ../../nbs/1_method/12_mahalanobis.ipynb #29545b2f
-import warnings
-
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
+from .arrays import warn
 from .distributions import as_points
 
 # %% ../../nbs/1_method/12_mahalanobis.ipynb #31ea512e
@@ -171,5 +170,5 @@ def match_features(
         lost = lost[np.argsort(-square[lost], kind="stable")]
         share = square[lost].sum() / max(square.sum(), np.finfo(float).tiny)
         message = f"{what} lacks {len(lost)} of {len(wanted)} features of the metric, {share:.1%} of its weight "
-        warnings.warn(f"{message}({some_names(wanted[lost], 3)}); they are left out", stacklevel=3)
+        warn(f"{message}({some_names(wanted[lost], 3)}); they are left out")
     return kept, place[kept]

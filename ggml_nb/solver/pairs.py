@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['one_blas_thread', 'all_pairs', 'pair_index', 'kernel_arguments', 'solve_pair', 'bounds', 'in_threads',
-           'useful_threads', 'PairwiseTransport', 'clouds_of', 'Plans', 'of_last', 'as_cotangent', 'Certificate',
-           'pair_costs', 'pairwise_wasserstein']
+           'useful_threads', 'OneThread', 'PairwiseTransport', 'clouds_of', 'Plans', 'of_last', 'as_cotangent',
+           'Certificate', 'pair_costs', 'pairwise_wasserstein']
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b55310f1
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ContextDecorator
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -104,11 +106,30 @@ def useful_threads(
     return n_jobs if len(distributions.sample) >= 25 * len(distributions) else 1
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #cf6c2b40
-one_blas_thread = ThreadpoolController().wrap(limits=1, user_api="blas")
+class OneThread(ContextDecorator):
+    "One thread of the linear algebra while any fit is inside; the last to leave puts back what the first found."
+
+    def __init__(self):
+        self.controller, self.lock, self.inside, self.before = ThreadpoolController(), Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            if self.inside == 0:
+                self.before = self.controller.limit(limits=1, user_api="blas")
+            self.inside += 1
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.before.restore_original_limits()
+
+
+one_blas_thread = OneThread()
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #5d28b17e
 class PairwiseTransport:
-    "Optimal transport of many pairs under d_W, warm from call to call, and the derivative of the costs."
+    "Optimal transport of many pairs, warm from call to call: `solve`, then `gaps`, `grad`, `plan`, `certificate`."
 
     def __init__(
         self,

@@ -181,7 +181,7 @@ ENTRIES = {"cpu": 2**22, "cuda": 2**27}  # of the cost matrices of one batch
 
 
 class SinkhornTransport(PairwiseTransport):
-    "Entropic transport of many pairs at once, on a CPU or a graphics card, with certified gaps."
+    "Entropic transport of many pairs at once, on CPU or CUDA: costs are entropic values, `plan_costs` the plans' own."
 
     def __init__(
         self,

@@ -7,14 +7,15 @@ __all__ = ['LANES', 'simd', 'KEEP', 'MOST', 'MANY', 'ROUNDING', 'padded', 'dista
            'fixed_range', 'begin', 'transport']
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #6c998bed
+from functools import partial
+
 import numpy as np
-from numba import njit
 
 from .simplex import NOWHERE, UNIT, ascending, first_state, jit, plan_cost, principal_order, simplex
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #7a6cd040
 LANES = 64  # columns are padded to a multiple of this, so that every inner loop is plain SIMD
-simd = njit(nogil=True, cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
+simd = partial(jit, fastmath={"nnan", "nsz", "contract"})
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #a8bbc2cb
 @jit

@@ -302,3 +302,11 @@ def test_a_random_damage_never_crashes():
     fuzz = os.path.join(os.path.dirname(os.path.dirname(__file__)), "fuzz.py")
     run = subprocess.run([sys.executable, fuzz, "200", "0"], capture_output=True, text=True, timeout=1000)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+
+
+def test_a_folder_of_zarr_3_asks_for_zarr_3(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    (tmp_path / "zarr.json").write_text("{}")
+    said = "pip install 'zarr>=3'" if zarr.__version__ < "3" else "is not an AnnData file"
+    with pytest.raises(ValueError, match=said):
+        from_anndata(tmp_path, **KEYS)

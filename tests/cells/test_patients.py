@@ -1,5 +1,6 @@
 """New patients, relevant cells, summaries of clouds."""
 
+import copy
 import warnings
 
 import anndata
@@ -28,6 +29,7 @@ from ggml_nb import (
     summarize,
     summary_error,
 )
+from ggml_nb.cells.patients import remember_wide
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +69,33 @@ def test_missing_genes_are_reported_and_left_out_on_both_sides(cohort):
     assert np.allclose(placed.table.distance, place_patients(model, clouds[1], old=clouds[0]).table.distance, rtol=1e-5)
 
 
+def test_a_metric_alone_gives_new_cells_the_mean_of_a_gene_they_lack(cohort):
+    known, arrived, model = cohort
+    model = copy.copy(model)
+    remember_wide(model, fitted_distributions(known))
+    with pytest.warns(UserWarning, match="new lacks 5 of"):
+        lacking = place_patients(
+            model, arrived[:, ~arrived.var_names.isin(model.feature_names_in_[:5])].copy(), "sample"
+        )
+    filled = arrived.copy()
+    mean = np.asarray(fitted_distributions(known).points.mean(axis=0)).ravel()[:5]
+    dense = filled.to_df()
+    dense[list(model.feature_names_in_[:5])] = mean
+    filled.X = dense.to_numpy()
+    table = place_patients(known, filled).table
+    assert np.allclose(lacking.table[["distance", "ratio_all"]], table[["distance", "ratio_all"]], rtol=1e-4)
+
+
 def test_new_patients_are_checked(cohort):
     known, arrived, model = cohort
     other = arrived.copy()
     other.var_names = "ENSG" + other.var_names
     with pytest.raises(ValueError, match="new has none of the"):
         place_patients(known, other)
+    bare = copy.copy(model)
+    del bare.clouds_  # as in a metric of version 0.1
     with pytest.raises(ValueError, match="old is missing"):
-        place_patients(model, arrived, "sample")
+        place_patients(bare, arrived, "sample")
     with pytest.raises(KeyError, match="not a column"):
         place_patients(known, arrived, "patient")
     with pytest.raises(ValueError, match="k == 0"):

@@ -445,6 +445,7 @@ def test_symbols_stay_beside_the_names(cells, tmp_path):
             from_anndata(source, **KEYS, gene_names="nope")
     fit_anndata(adata, **KEYS, max_epochs=1)
     assert record(adata)["symbols"][7] == "S7" and len(record(adata)["symbols"]) == 120
+    assert rank_genes(adata).set_index("gene").symbol["gene 0007"] == "S7"
 
 
 def test_two_fits_side_by_side(cells):
@@ -454,6 +455,8 @@ def test_two_fits_side_by_side(cells):
     fit_anndata(adata, **KEYS, max_epochs=1, key_added="other", rank=2, use_rep="X_some")
     assert adata.obsm["X_other"].shape == (180, 2) and "W_other" not in adata.varm
     assert np.array_equal(adata.uns["ggml"]["components"], before) and fitted_distributions(adata, "other").d == 5
+    assert len(rank_genes(adata, key="other")) == 5 and len(rank_genes(adata)) == 120
+    assert len(place_patients(adata, cells.copy(), key="other").table) == 6
     with pytest.raises(ValueError, match="key_added must be a name"):
         fit_anndata(adata, **KEYS, key_added="a/b")
     with pytest.raises(KeyError, match=r"uns\['third'\] is not there"):

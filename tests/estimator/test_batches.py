@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from ggml_nb.estimator.batches import batch_start, check_batches, couple_to_atoms, donors_per_batch
 
 from ggml_nb import GGML, Distributions, make_triplets
+from ggml_nb.estimator.batches import batch_start, check_batches, couple_to_atoms, donors_per_batch
 
 
 def cohort(counts, seed=0, shift=4.0, effect=3.0, n_points=24, d=8):

@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from ggml_nb import plot_clustermap, plot_embedding
-from ggml_nb.evaluation.pictures import COLORS, class_colors
+from ggml_nb.evaluation.pictures import COLORS, class_colors, umap_embedding
 
 LONG = [
     "healthy",
@@ -91,6 +91,11 @@ def test_the_marker_asked_for_is_drawn():
 def test_a_colour_for_all_is_refused_by_name(name):
     with pytest.raises(ValueError, match=f"^{name} "):
         plot_embedding(np.zeros((2, 2)), [0, 1], **{name: "red"})
+
+
+def test_a_map_of_three_is_refused():
+    with pytest.raises(ValueError, match="UMAP needs at least 4 rows, got 3"):
+        umap_embedding(np.zeros((3, 3)))
 
 
 @pytest.mark.parametrize("plot", [plot_clustermap, plot_embedding])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,17 +20,30 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import squareform
 
-from ggml_nb import GGML, Distributions, from_anndata, make_distributions, make_scrna, pairwise_wasserstein
+from ggml_nb import (
+    GGML,
+    Distributions,
+    fit_anndata,
+    from_anndata,
+    make_distributions,
+    make_scrna,
+    pairwise_wasserstein,
+    place_patients,
+)
 from ggml_nb.estimator.checkpoint import write_npz
-from ggml_nb.shell.cli import LEARNING, main
+from ggml_nb.shell.cli import LEARNING, RESULT, TABLES, main
 from ggml_nb.shell.download import DATASETS
-from ggml_nb.shell.outcome import checkpoint_in, euclidean_cells, unfinished
+from ggml_nb.shell.outcome import checkpoint_in, euclidean_cells, held_out_mean, two_sided
+from ggml_nb.shell.outputs import unfinished
 
 COMMAND = [str(Path(sys.executable).with_name("ggml-nb"))]
+QUICK = ["--max-epochs", 1, "--no-judge", "--figures", "svg", "-q"]
 KEYS = ["--sample-key", "sample", "--label-key", "label"]
-FILES = {
-    "metric.npz", "distances.csv", "distances_euclidean.csv", "embedding.csv", "genes.csv", "report.json",
-    "learning_curve.png", "clustermap.png", "umap_samples.png", "umap_cells.png", "genes.png",
+FILES = {"metric.npz", "report.html", "report.json", *TABLES} | {
+    f"{name}.{kind}"
+    for name in ("clustermap", "clustermap_euclidean", "patients", "patients_euclidean", "cells", "cells_euclidean",
+                 "genes", "genes_euclidean")
+    for kind in ("svg", "png")
 }  # fmt: skip
 
 
@@ -59,26 +73,27 @@ def call(capsys):
 def real_fit(data_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fit") / "new" / "out"
     data = data_dir / "brain_glia_celltype.h5ad"
-    done = run("fit", data, *KEYS, "--group-key", "donor", "--n-cells", 60, "-o", folder)
-    assert "held-out accuracy" in done.stdout and "active" in done.stderr
+    done = run("fit", data, *KEYS, "--group-key", "donor", "--n-cells", 60, "--splits", 2, "-o", folder)
+    assert "Held-out accuracy" in done.stdout and "active" in done.stderr and ": about " in done.stderr
     return folder
 
 
 def test_fit_writes_everything(real_fit):
-    assert {p.name for p in real_fit.iterdir()} == FILES
+    assert {p.name for p in real_fit.iterdir()} - {"learning_curve.svg", "learning_curve.png"} == FILES <= set(RESULT)
     assert [p.name for p in real_fit.parent.parent.iterdir()] == ["new"]
     report = json.loads((real_fit / "report.json").read_text())
-    assert report["accuracy"]["ggml"] >= 0.95
-    assert 0 <= report["accuracy"]["euclidean"] <= 1
-    assert report["gap"] <= 1e-4 and report["euclidean_cells"] == 60
-    assert not set(report["train"]) & set(report["test"]) and len(report["train"]) + len(report["test"]) == 54
-    for file in ("distances.csv", "distances_euclidean.csv"):
+    ours = report["accuracy"]["ggml"]
+    assert ours["mean"] >= 0.95 and 0 <= ours["low"] <= ours["mean"] <= ours["high"] <= 1
+    assert 0 <= report["accuracy"]["euclidean"]["mean"] <= 1 and report["p_value"] is None
+    assert report["gap"] <= 1e-4 and report["euclidean_cells"] == 60 and len(report["patients"]) == 54
+    for file in ("distances.csv", "distances_held_out.csv", "distances_euclidean.csv"):
         D = pd.read_csv(real_fit / file, index_col="sample")
         assert D.shape == (54, 54) and np.allclose(D, D.T) and list(D.index) == list(D.columns)
     genes = pd.read_csv(real_fit / "genes.csv")
-    assert genes.weight.is_monotonic_decreasing and genes.weight.sum() == pytest.approx(1)
-    table = pd.read_csv(real_fit / "embedding.csv")
-    assert set(table["sample"][table.side == "test"]) == set(report["test"])
+    assert abs(genes.pattern).is_monotonic_decreasing and genes.weight.sum() == pytest.approx(1)
+    table = pd.read_csv(real_fit / "patients.csv")
+    assert list(table["sample"]) == [row["sample"] for row in report["patients"]]
+    assert (table.right == (table.label == table.held_out_answer)).all() and table.agreement.between(0.3, 1).all()
 
 
 def test_the_metric_holds_no_pickle(real_fit):
@@ -86,11 +101,63 @@ def test_the_metric_holds_no_pickle(real_fit):
         assert {file[name].dtype.kind for name in file.files} <= set("UfibV")
 
 
-def test_donors_stay_on_one_side(real_fit, data_dir):
-    obs = anndata.read_h5ad(data_dir / "brain_glia_celltype.h5ad", backed="r").obs
-    donor = obs.drop_duplicates("sample").set_index("sample").donor
-    report = json.loads((real_fit / "report.json").read_text())
-    assert not set(donor[report["train"]]) & set(donor[report["test"]])
+def test_the_page_needs_nothing_but_itself(real_fit):
+    page = (real_fit / "report.html").read_text(encoding="utf-8")
+    assert len(page) < 5e6 and "<script" not in page
+    sources = re.findall(r'(?:src|href)="([^"]{1,40})', page)
+    assert len(sources) >= 8 and all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    warnings_ = json.loads((real_fit / "report.json").read_text())["warnings"]
+    assert any("min_cells" in text for text in warnings_)
+    for text in ("Held-out accuracy", "arXiv:2506.15383", "ggml-nb fit", "held out answer", *warnings_[:1]):
+        assert text in page
+
+
+def test_a_donor_is_on_one_side_and_every_sample_is_held_out():
+    data = make_distributions(2, 6, n_points=2, seed=0)
+    data = Distributions(data.points, data.sample, data.labels, groups=np.arange(18) // 2)
+    splits = two_sided(data, 5, seed=0)
+    assert len(splits) == 5 and not set(splits[0][0]) & set(splits[0][1])
+    for train, test in splits:
+        assert not set(data.donors[train]) & set(data.donors[test]) and len(train) + len(test) == 18
+    for first, second in zip(splits[:4:2], splits[1:4:2]):
+        assert np.array_equal(first[0], second[1]) and np.array_equal(first[1], second[0])
+
+
+def test_held_out_distances_hold_no_pair_that_was_seen():
+    "A pair of which both were seen has the distance 99 here: it must not show."
+    tests = [np.arange(3), np.arange(3, 6)]
+    tables = []
+    for test in tests:
+        seen = ~np.isin(np.arange(6), test)
+        tables.append(np.where(seen[:, None] & seen, 99.0, 1 + len(tables)) * (1 - np.eye(6)))
+    D = held_out_mean(tables, tests)
+    assert np.allclose(D, 1.5 * (1 - np.eye(6)))
+
+
+def test_place_with_the_metric_alone_equals_place_patients(tmp_path, call):
+    "Eight new donors, their cells in another order of genes."
+    adata = make_scrna(24, 30, 150, n_differential=20, seed=2)
+    new = adata.obs["sample"].isin(np.unique(adata.obs["sample"])[:8]).to_numpy()
+    known, arrived = adata[~new].copy(), adata[new].copy()[:, ::-1].copy()
+    known.write_h5ad(tmp_path / "known.h5ad")
+    arrived.write_h5ad(tmp_path / "new.h5ad")
+    call("fit", tmp_path / "known.h5ad", *KEYS, *QUICK, "-o", tmp_path / "fit")
+    (tmp_path / "known.h5ad").unlink()
+    how = ["--metric", tmp_path / "fit" / "metric.npz", "--figures", "png", "-q"]
+    out = call("place", tmp_path / "new.h5ad", *KEYS[:2], *how, "-o", tmp_path / "new").out
+    assert out.startswith("8 new samples: ")
+    fit_anndata(known, "sample", "label", max_epochs=1)
+    placed = place_patients(known, arrived)
+    table = pd.read_csv(tmp_path / "new" / "placement.csv", index_col="sample")
+    assert list(table.index) == list(placed.table.index) and list(table.predicted) == list(placed.table.predicted)
+    for column in ("vote", "distance", "ratio", "ratio_all"):
+        assert np.allclose(table[column], placed.table[column], rtol=1e-9, atol=1e-12)
+    D = pd.read_csv(tmp_path / "new" / "distances.csv", index_col="sample")
+    assert np.allclose(D, placed.distances, rtol=1e-9, atol=1e-12)
+    page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    assert "8 new samples" in page and {p.name for p in (tmp_path / "new").iterdir()} == {
+        "report.html", "report.json", "placement.csv", "distances.csv", "patients.png",
+    }  # fmt: skip
 
 
 def test_distances_of_a_fit_need_no_label_and_match_features_by_name(real_fit, data_dir, tmp_path, call):
@@ -140,7 +207,7 @@ def test_distances_read_the_layer_of_the_fit(cells, tmp_path, call):
     adata.layers["log"], adata.X = adata.X.copy(), adata.X * np.float32(0.3)
     adata.write_h5ad(tmp_path / "both.h5ad")
     out = tmp_path / "out"
-    call("fit", tmp_path / "both.h5ad", *KEYS, "--layer", "log", "--max-epochs", 1, "-o", out, "-q")
+    call("fit", tmp_path / "both.h5ad", *KEYS, "--layer", "log", *QUICK, "-o", out)
     call("distances", tmp_path / "both.h5ad", *KEYS[:2], "--metric", out / "metric.npz", "-o", tmp_path / "d.csv", "-q")
     by_fit, again = (pd.read_csv(x, index_col=0) for x in (out / "distances.csv", tmp_path / "d.csv"))
     assert np.allclose(by_fit.loc[again.index, again.columns], again, rtol=1e-5)
@@ -206,7 +273,8 @@ def test_paper_on_a_named_set_is_evaluate_with_ten_splits(cellxgene, tmp_path, c
     few = ["--max-epochs", 1, "-q"]
     out = call("paper", "kidney", *few, "-o", tmp_path / "paper").out
     assert "10 splits, half of 12 samples" in out and "ARI" in out
-    call("evaluate", tmp_path / "cache" / "kidney.h5ad", *KEYS, "--splits", 10, *few, "-o", tmp_path / "same")
+    how = [*KEYS, "--gene-filter", "variance", "--splits", 10, *few]
+    call("evaluate", tmp_path / "cache" / "kidney.h5ad", *how, "-o", tmp_path / "same")
     ours, same = (pd.read_csv(tmp_path / name / "splits.csv").drop(columns="seconds") for name in ("paper", "same"))
     assert len(ours) == 20 and ours.equals(same)
     report = json.loads((tmp_path / "paper" / "report.json").read_text())
@@ -245,17 +313,17 @@ def test_the_module_is_the_command():
 
 def test_use_rep_and_the_same_seed_twice(cells, tmp_path, call):
     for out in ("a", "b"):
-        how = ["--use-rep", "X_few", "--rank", 2, "--seed", 3, "--max-epochs", 2, "-q"]
+        how = ["--use-rep", "X_few", "--rank", 2, "--seed", 3, "--max-epochs", 2, "--splits", 2, "-q"]
         call("fit", cells, *KEYS, *how, "-o", tmp_path / out)
     assert set(pd.read_csv(tmp_path / "a" / "genes.csv").gene) == {f"X_few_{i}" for i in range(7)}
-    for file in ("distances.csv", "embedding.csv", "genes.csv"):
+    for file in ("distances.csv", "patients.csv", "genes.csv", "clustermap.svg"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     a, b = (json.loads((tmp_path / out / "report.json").read_text()) for out in "ab")
     assert a["accuracy"] == b["accuracy"] and a["arguments"]["use_rep"] == "X_few"
 
 
 def test_euclidean_cells_are_those_asked_for_or_affordable(cells, tmp_path, call):
-    call("fit", cells, *KEYS, "--euclidean-cells", 5, "--max-epochs", 1, "-o", tmp_path / "out", "-q")
+    call("fit", cells, *KEYS, "--euclidean-cells", 5, *QUICK, "-o", tmp_path / "out")
     assert json.loads((tmp_path / "out" / "report.json").read_text())["euclidean_cells"] == 5
     for n, expected in {2: 300, 40: 100}.items():
         clouds = Distributions(np.zeros((n * 300, 2000)), np.repeat(np.arange(n), 300), np.arange(n) % 2)
@@ -375,7 +443,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(cells, call)
 def test_a_warning_is_one_line_without_our_source(cells, tmp_path, call):
     adata = anndata.read_h5ad(cells)[:, :60].copy()
     adata.write_h5ad(tmp_path / "few.h5ad")
-    error = call("fit", tmp_path / "few.h5ad", *KEYS, "--max-epochs", 1, "-o", tmp_path / "out", "-q").err
+    error = call("fit", tmp_path / "few.h5ad", *KEYS, "--gene-filter", "variance", *QUICK, "-o", tmp_path / "out").err
     lines = error.strip().splitlines()
     assert lines and all(line.startswith("ggml-nb: warning: ") and ".py" not in line for line in lines)
     assert "of 60 features: None (--gene-filter none)" in lines[0]
@@ -396,27 +464,34 @@ def interrupted(args, folder, ready):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_interrupted_early_leaves_nothing(tmp_path):
-    make_scrna(40, 400, 300, n_differential=20, seed=0).write_h5ad(tmp_path / "cells.h5ad")
+    make_scrna(24, 100, 200, n_differential=20, seed=0).write_h5ad(tmp_path / "cells.h5ad")
     args = [*COMMAND, "fit", "cells.h5ad", *KEYS, "-o", "new/out"]
     status, error = interrupted(args, tmp_path, lambda: list(tmp_path.rglob(".out.*")))
     assert status == 130 and "interrupted, nothing was written" in error and "Traceback" not in error
     assert [p.name for p in tmp_path.iterdir()] == ["cells.h5ad"]
 
 
+def fitted(keep):
+    "Seconds of the epochs that a run has on disk."
+    for file in keep.glob("fit-*.npz"):
+        with np.load(file) as known:
+            return [row["seconds"] for row in json.loads(str(known["progress"]))["history"]]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_interrupted_fit_goes_on(tmp_path):
-    make_scrna(40, 300, 300, n_differential=20, seed=0).write_h5ad(tmp_path / "cells.h5ad")
-    args, keep = [*COMMAND, "fit", "cells.h5ad", *KEYS, "-o", "out"], tmp_path / "out.unfinished"
-    status, error = interrupted(args, tmp_path, lambda: list(keep.glob("distances-*.npz")))
+    make_scrna(24, 100, 200, n_differential=20, seed=0).write_h5ad(tmp_path / "cells.h5ad")
+    args = [*COMMAND, "fit", "cells.h5ad", *KEYS, "--no-judge", "--figures", "svg", "-o", "out"]
+    keep = tmp_path / "out.unfinished"
+    status, error = interrupted(args, tmp_path, lambda: list(keep.glob("distances-*.npz")) and fitted(keep))
     assert status == 130 and "what is done is kept in" in error and "Traceback" not in error
     kept = {path.name.split("-")[0] for path in keep.iterdir()}
     assert kept == {"fit", "distances"} and not (tmp_path / "out").exists()
-    known = next(keep.glob("distances-*.npz"))
+    [known] = keep.glob("distances-*.npz")  # the Euclidean ones come first
     with np.load(known) as file:
         cost = file["cost"]
-    assert 0 < np.isfinite(cost).sum() < len(cost)  # in the middle
-    with np.load(next(keep.glob("fit-*.npz"))) as file:
-        seconds = [row["seconds"] for row in json.loads(str(file["progress"]))["history"]]
+    assert np.isfinite(cost).all()
+    seconds = fitted(keep)
     marked = tmp_path / "marked.unfinished"
     shutil.copytree(keep, marked)
     mark = np.flatnonzero(np.isfinite(cost))[0]
@@ -425,8 +500,9 @@ def test_interrupted_fit_goes_on(tmp_path):
     for out in ("out", "marked", "whole"):
         subprocess.run([*args[:-1], out], cwd=tmp_path, check=True, capture_output=True)
     assert not keep.exists() and not marked.exists()
-    assert list(GGML.load(tmp_path / "out" / "metric.npz").history_["seconds"]) == seconds  # not fitted again
-    D = pd.read_csv(tmp_path / "marked" / "distances.csv", index_col="sample").to_numpy()
+    again = list(GGML.load(tmp_path / "out" / "metric.npz").history_["seconds"])
+    assert again[: len(seconds)] == seconds  # these epochs were not done again
+    D = pd.read_csv(tmp_path / "marked" / "distances_euclidean.csv", index_col="sample").to_numpy()
     assert np.array_equal(squareform(D)[[mark]], [1e6]) and (D == 1e6).sum() == 2
     for name in ("distances.csv", "distances_euclidean.csv", "genes.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -477,13 +553,16 @@ def test_distances_of_x_under_a_metric_of_a_layer_and_where_tables_go(tmp_path, 
     with_layer.layers["log"], with_layer.X = cells.X, cells.X * 0
     with_layer.write_h5ad(tmp_path / "layer.h5ad")
     cells.write_h5ad(tmp_path / "x.h5ad")
-    call("fit", tmp_path / "layer.h5ad", *KEYS, "--layer", "log", "-o", tmp_path / "fit", "--quiet")
+    call("fit", tmp_path / "layer.h5ad", *KEYS, "--layer", "log", *QUICK, "-o", tmp_path / "fit")
     metric = "--metric", tmp_path / "fit" / "metric.npz", "-o"
     asked = "distances", tmp_path / "x.h5ad", *KEYS[:2], *metric, tmp_path / "d.csv"
     out = call(*asked, status=2)
     assert "layer='log' is not there" in out.err and "--layer ''" in out.err
     call(*asked, "--layer", "")
     assert (tmp_path / "d.csv").exists()
+    before = (tmp_path / "d.csv").read_bytes()
+    assert "exists: give another output, or --overwrite" in call(*asked, "--layer", "", status=2).err
+    assert (tmp_path / "d.csv").read_bytes() == before
 
     (tmp_path / "real.csv").touch()
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")

@@ -1,0 +1,304 @@
+"""What lies on disk: nothing of the user's overwritten, all of a result or none, whatever ends the run."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ggml_nb import make_scrna
+from ggml_nb.shell.cli import main
+from ggml_nb.shell.outputs import check_output, claim, hidden, output_folder, safe_cells, unfinished, write_csv
+
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
+FIT = "--sample-key sample --label-key label --no-judge --max-epochs 2 --figures svg -q".split()
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cells") / "cells.h5ad"
+    make_scrna(12, 20, 120, n_differential=20, seed=1).write_h5ad(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(cells, tmp_path_factory):
+    "A fit, with its page and metric."
+    folder = tmp_path_factory.mktemp("fit") / "result"
+    assert main(["fit", str(cells), *FIT, "-o", str(folder)]) == 0
+    return folder
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["distances", "cells.h5ad", *FIT[:2], "-o", "cells.h5ad"], "would overwrite the input cells.h5ad"),
+        (["genes", "--metric", "metric.npz", "-o", "metric.npz"], "would overwrite the input metric.npz"),
+        (["genes", "--metric", "metric.npz", "--gene-sets", "sets.gmt", "-o", "sets.gmt"], "would overwrite the input"),
+        (["genes", "--metric", "metric.npz", "-o", "link.csv"], "would overwrite the input sets.gmt"),
+        (["genes", "--metric", "metric.npz", "-o", "sets.gmt"], "sets.gmt exists: give another output, or --overwrite"),
+        (["fit", "cells.h5ad", *FIT, "-o", "result"], "report.html exists: give another output, or --overwrite"),
+        (["demo", "-o", "result"], "report.html exists: give another output, or --overwrite"),
+        (["evaluate", "cells.h5ad", *FIT[:4], "-o", "result"], "report.json exists: give another output"),
+        (["fit", "cells.h5ad", *FIT, "--overwrite", "-o", "odd"], "a file of that name is to be written: rename it"),
+    ],
+)  # fmt: skip
+def test_nothing_of_the_users_is_overwritten(args, message, cells, result, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for source in (cells, result / "metric.npz"):
+        Path(source.name).write_bytes(source.read_bytes())
+    Path("sets.gmt").write_text("set\t-\tgene 1\n")
+    Path("link.csv").symlink_to("sets.gmt")
+    if "link.csv" in args:
+        args = [*args[:3], "--gene-sets", "sets.gmt", *args[3:]]
+    Path("result").mkdir()
+    Path("result/report.json").write_text("{}")
+    Path("result/report.html").write_text("a page")
+    Path("odd/metric.npz").mkdir(parents=True)
+    before = contents(tmp_path)
+    assert main(args) == 2
+    error = capsys.readouterr().err
+    assert message in error and len(error.strip().splitlines()) == 1
+    assert contents(tmp_path) == before
+
+
+def test_overwrite_replaces_and_leaves_what_is_not_ours(cells, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    (out / "distances_held_out.csv").write_text("of an older run, which judged")
+    (out / "genes.csv").write_text("old")
+    assert main(["fit", str(cells), *FIT, "-o", str(out)]) == 2
+    assert main(["fit", str(cells), *FIT, "--overwrite", "-o", str(out)]) == 0
+    assert (out / "notes.txt").read_text() == "mine" and "weight" in (out / "genes.csv").read_text()
+    assert not (out / "distances_held_out.csv").exists()  # it would belong to another metric
+    assert [p.name for p in tmp_path.iterdir()] == ["out"] and not list(out.glob(".*"))
+
+
+def test_a_file_that_cannot_be_moved_brings_the_others_back(tmp_path, monkeypatch):
+    out, names = tmp_path / "out", ["a", "b", "c"]
+    out.mkdir()
+    for name in names[:2]:
+        (out / name).write_text("old")
+    replace = os.replace
+
+    def fails(source, target):
+        if Path(source).name == "c" and Path(target).parent == out:
+            raise OSError("Input/output error")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(OSError, match="Input/output"), output_folder(out, names, overwrite=True) as folder:
+        for name in names:
+            (folder / name).write_text("new")
+    assert contents(out) == {"a": b"old", "b": b"old"}
+
+
+def test_a_planted_link_is_not_followed(tmp_path):
+    treasure = tmp_path / "treasure"
+    treasure.write_text("mine")
+    for name in (".table.csv.part", ".table.csv.", "out.unfinished"):
+        (tmp_path / name).symlink_to(treasure if "csv" in name else tmp_path / "elsewhere")
+    write_csv(pd.DataFrame({"x": [1]}), tmp_path / "table.csv")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(ValueError, match="out.unfinished is a link"), unfinished(tmp_path / "out"):
+        pass
+    assert treasure.read_text() == "mine" and not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_spreadsheet_runs_nothing():
+    names = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "x=1"]
+    table = safe_cells(pd.DataFrame({"name": names, "=A1": range(7), "weight": np.arange(-3.0, 4)}, index=names))
+    assert list(table["name"]) == [f"'{name}" for name in names[:6]] + ["x=1"] == list(table.index)
+    assert list(table.columns) == ["name", "'=A1", "weight"] and table.weight.iloc[0] == -3
+    kinds = pd.DataFrame({"name": pd.Categorical(names[:2]), "text": pd.array(names[:2], dtype="string")})
+    assert (safe_cells(kinds).astype(str).map(lambda x: x[0]) == "'").all(axis=None)
+
+
+def test_names_are_data(tmp_path, capsys):
+    "Formulas, markup, directions and lengths in labels, samples and genes: drawn, written and escaped."
+    adata = make_scrna(12, 20, 60, n_differential=20, seed=1)
+    odd = [
+        "$\\frac{",
+        "_hidden",
+        "=cmd|' /C calc'!A0",
+        "<script>alert(1)</script>",
+        "a\nb",
+        "\u202etxt.exe",
+        "../../etc",
+        "x" * 5000,
+    ]
+    samples = {name: odd[i] if i < len(odd) else f"${i}" for i, name in enumerate(np.unique(adata.obs["sample"]))}
+    adata.obs["sample"] = adata.obs["sample"].astype(str).map(samples)
+    adata.obs["label"] = adata.obs["label"].astype(str).map({"healthy": "$x_{", "diseased": "_" + "y" * 300})
+    adata.var_names = [odd[i] if i < 8 else f"_$gene{i}$" for i in range(60)]
+    adata.write_h5ad(tmp_path / "odd.h5ad")
+    fit = ["--gene-filter", "none", *FIT, "--figures", "png", "--cell-type-key", "cell_type"]
+    assert main(["fit", str(tmp_path / "odd.h5ad"), *fit, "-o", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "&lt;script&gt;" in page and len(page) < 5e6
+    for file in ("patients.csv", "genes.csv", "distances.csv"):
+        table = pd.read_csv(tmp_path / "out" / file, keep_default_na=False, lineterminator=None)
+        assert not table[table.columns[0]].astype(str).str.match(r"[=+\-@\t\r]").any()
+    assert not list(tmp_path.parent.glob("etc"))
+
+
+def test_leavings_of_a_killed_run_are_swept_by_the_next(tmp_path):
+    out = tmp_path / "out"
+    part = tmp_path / f"{hidden(out)}{'0' * 32}"
+    (part / "old").mkdir(parents=True)
+    (part / "old" / "metric.npz").write_text("moved away by a run that was killed")
+    (tmp_path / f"{hidden(out)}{'1' * 32}").write_text("half of a table")
+    (tmp_path / ".out.lock").touch()
+    out.mkdir()
+    for name in (".out.rc", f".other.{'0' * 32}"):
+        (tmp_path / name).touch()
+    with claim(out):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".other.{'0' * 32}", ".out.rc", "out"]
+    assert (out / "metric.npz").exists()
+
+
+@posix
+def test_a_full_disk_leaves_the_old_result(cells, result, tmp_path):
+    import resource
+
+    out = tmp_path / "out"
+    out.mkdir()
+    for file in result.iterdir():
+        (out / file.name).write_bytes(file.read_bytes())
+    before = contents(out)
+    command = [sys.executable, "-m", "ggml_nb", "fit", str(cells), *FIT, "--overwrite", "-o", str(out)]
+    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))}
+    done = subprocess.run(command, capture_output=True, text=True, **small)
+    lines = [line for line in done.stderr.splitlines() if "warning" not in line]
+    assert done.returncode == 2 and len(lines) == 1 and "File too large" in lines[0], done.stderr
+    assert contents(out) == before
+    assert {p.name for p in tmp_path.iterdir()} <= {"out", "out.unfinished"}  # what was done is not lost
+
+
+def test_a_folder_that_vanishes_is_one_error(cells, tmp_path, monkeypatch, capsys):
+    from ggml_nb.shell import report
+
+    def vanish(*args):
+        import shutil
+
+        shutil.rmtree(tmp_path / "new")
+        return learn(*args)
+
+    learn = report.learn
+    monkeypatch.setattr(report, "learn", vanish)
+    assert main(["fit", str(cells), *FIT, "-o", str(tmp_path / "new" / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "No such file or directory" in error or "there is no folder" in error
+    assert not list(tmp_path.iterdir())
+
+
+SERVER = """
+import json, os, random, signal, sys, time
+import matplotlib.figure, matplotlib.backends.backend_svg, ggml_nb.cells.scrna, ggml_nb.shell.report
+from ggml_nb.shell.cli import main
+
+folder, args, signals = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+os.chdir(folder)
+
+
+def child(number=None, after=0.0):
+    began, pid = time.monotonic(), os.fork()
+    if pid == 0:
+        log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1), os.dup2(log, 2)
+        os._exit(main(args))
+    if number:
+        time.sleep(after)
+        os.kill(pid, number)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status, time.monotonic() - began
+
+
+child()
+took = child()[1]
+draw = random.Random(0)
+for i in range(20):
+    number = signals[i % len(signals)]
+    after = draw.uniform(0.05, 1.0) * took
+    status, _ = child(number, after)
+    there = {x: os.path.join("out", x) for x in os.listdir("out")}
+    files = {x: open(path, "rb").read().hex() for x, path in there.items() if os.path.isfile(path)}
+    names = [*os.listdir("."), *(x for x in there if x.startswith("."))]
+    print(json.dumps([number, after, status, open("log").read(), names, files]), flush=True)
+print(json.dumps(child()[0]))
+"""
+
+
+def killed(folder, cells, *signals):
+    "A fit that replaces a result, killed at 20 random times: what each left; the last one runs to its end."
+    args = ["fit", str(cells), *FIT, "--overwrite", "-o", "out"]
+    command = [sys.executable, "-c", SERVER, str(folder), json.dumps(args), json.dumps([int(x) for x in signals])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@posix
+def test_a_signal_at_any_time_leaves_the_old_result_or_the_new(cells, tmp_path):
+    *kills, last = killed(tmp_path, cells, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    whole = {name.removesuffix(".old") for name in kills[0][5]}
+    for number, after, status, log, names, files in kills:
+        assert status in (0, 128 + number), (after, status, log)
+        lines = [line for line in log.splitlines() if "warning" not in line]
+        if status:
+            assert "interrupted" in lines[-1] and len(lines) == 1 and "Traceback" not in log, log
+        assert set(files) == whole and all(files.values())
+        assert set(names) <= {"log", "out", "out.unfinished"}, names
+    assert sum(kill[2] != 0 for kill in kills) >= 10 and last == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "out"]
+
+
+@posix
+def test_nothing_stays_behind_after_sigkill_and_another_run(cells, tmp_path):
+    *kills, last = killed(tmp_path, cells, signal.SIGKILL)
+    assert last == 0 and sum(kill[2] == -signal.SIGKILL for kill in kills) >= 10
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "out"] and not list((tmp_path / "out").glob(".*"))
+
+
+@posix
+def test_an_interrupt_while_modules_load_is_one_line(cells, tmp_path):
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); print(flush=True)"
+    code += "; import sys; from ggml_nb.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "fit", str(cells), *FIT, "-o", str(tmp_path / "out")]
+    draw = random.Random(1)
+    for _ in range(8):
+        job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        job.stdout.readline()
+        time.sleep(draw.uniform(0.05, 1.0))
+        job.send_signal(signal.SIGINT)
+        _, error = job.communicate(timeout=60)
+        assert job.returncode == 130 and len(error.strip().splitlines()) == 1 and "interrupted" in error, error
+        assert not list(tmp_path.iterdir())
+
+
+@posix
+def test_nohup_is_respected(tmp_path):
+    code = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from ggml_nb.shell.cli import stoppable\n"
+    code += "with stoppable(): signal.raise_signal(signal.SIGHUP); print('went on')\n"
+    code += "assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "went on\n"
+
+
+def test_an_input_is_known_by_what_it_is_not_by_its_name(tmp_path):
+    (tmp_path / "a").write_text("x")
+    os.link(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(ValueError, match="would overwrite the input"):
+        check_output(tmp_path / "b", None, [tmp_path / "a"], overwrite=True)
