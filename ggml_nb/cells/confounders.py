@@ -66,7 +66,7 @@ def find_confounders(
     rng, rows, chance = np.random.default_rng(0), [], np.bincount(label).max() / len(label)
     for column, values in table.items():
         share = told_share(values.to_numpy(), label[None])[0]
-        if share - chance < (1 - chance) / 2:
+        if share - chance < (1 - chance) / 2 or 3 * values.nunique() > len(values):  # names of donors are no batches
             continue
         _, unit = np.unique([donor, values, label], axis=1, return_index=True)
         drawn = rng.permuted(np.tile(label[unit], (shuffles, 1)), axis=1)
@@ -126,7 +126,7 @@ def warn_of_confounders(
     obs = candidate_columns(frame, keys, max_gb)
     for column, share, chance, _ in find_confounders(obs, *keys[:2], group_key, batch_key).itertuples(index=False):
         what = f"{column} alone tells the label of {share:.0%} of the samples, {chance:.0%} by chance"
-        advice = "if it is technical, no method can tell the two apart"
+        advice = "if it is the donor, give it as group_key; if it is technical, no method can tell the two apart"
         if share < 1:
             advice = f"if it is technical, give it as batch_key={column!r} (--batch-key)"
         say(f"{what}: {advice}")
