@@ -81,7 +81,7 @@ def exported(notebook):
     if not name:
         return None, []
     module = importlib.import_module(f"ggml_nb.{name}")
-    return module, [name for name in module.__all__ if callable(getattr(module, name))]
+    return module, [name for name in module.__all__ if hasattr(getattr(module, name), "__name__")]
 
 
 def api_cells(module, names):
