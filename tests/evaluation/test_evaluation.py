@@ -269,6 +269,7 @@ ONE_NAN = np.where(LINE == 11, np.nan, LINE)
     ],
 )
 def test_a_matrix_that_holds_no_distances_is_refused(score, D, labels, match):
+    plt.close("all")  # of other tests
     with pytest.raises(ValueError, match=match):
         score(D, labels)
     assert not plt.get_fignums()  # and no empty figure is left behind

