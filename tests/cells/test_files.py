@@ -227,7 +227,8 @@ def test_a_zarr_folder_is_looked_at_before_it_is_read(cells, tmp_path):
     with pytest.raises(ValueError, match="X cannot be read: X is damaged"):
         from_anndata(path, **HOW)
     shutil.rmtree(path / "X")
-    with pytest.raises(ValueError, match="X is (empty|damaged)"):  # zarr 3 fills what is gone with zeros
+    (path / ".zmetadata").unlink(missing_ok=True)  # zarr 3 would go on believing its list of contents
+    with pytest.raises(ValueError, match="X is empty"):
         from_anndata(path, **HOW)
     (store.create_dataset if hasattr(store, "create_dataset") else store.create_array)(
         "X", shape=(100, 40), chunks=(10**5, 10**5), dtype="f4"
