@@ -101,8 +101,10 @@ def test_costs_are_as_recorded(recorded):
 
 @pytest.mark.parametrize("name", RANK)
 def test_the_command_is_as_recorded(name, recorded, data_dir):
-    # NumPy 2.4 and SciPy 1.17 round the singular vectors of 3,000 sparse genes otherwise than those that recorded
-    np.testing.assert_allclose(halves(name, data_dir), recorded[name], rtol=1e-3, atol=1e-3)
+    # equal to 3e-14 with the NumPy 2.2 and SciPy 1.15 that recorded them; newer ones round the singular vectors of the
+    # 3,000 sparse genes of brain_glia otherwise, by at most 4.6e-5
+    newer = np.lib.NumpyVersion(np.__version__) >= "2.3.0" and name == "brain_glia_celltype"
+    np.testing.assert_allclose(halves(name, data_dir), recorded[name], rtol=1e-6, atol=1e-4 if newer else 1e-8)
 
 
 if __name__ == "__main__":

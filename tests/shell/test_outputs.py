@@ -234,6 +234,7 @@ for i in range(20):
     number = signals[i % len(signals)]
     after = draw.uniform(0.05, 1.0) * took
     status, _ = child(number, after)
+    took *= 1 if status else 0.7  # it had ended before the signal: other work has made way since the first runs
     there = {x: os.path.join("out", x) for x in os.listdir("out")}
     files = {x: open(path, "rb").read().hex() for x, path in there.items() if os.path.isfile(path)}
     names = [*os.listdir("."), *(x for x in there if x.startswith("."))]
@@ -261,14 +262,14 @@ def test_a_signal_at_any_time_leaves_the_old_result_or_the_new(cells, tmp_path):
             assert "interrupted" in lines[-1] and len(lines) == 1 and "Traceback" not in log, log
         assert set(files) == whole and all(files.values())
         assert set(names) <= {"log", "out", "out.unfinished"}, names
-    assert sum(kill[2] != 0 for kill in kills) >= 4 and last == 0  # a quick machine ends before some of the signals
+    assert sum(kill[2] != 0 for kill in kills) >= 10 and last == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "out"]
 
 
 @posix
 def test_nothing_stays_behind_after_sigkill_and_another_run(cells, tmp_path):
     *kills, last = killed(tmp_path, cells, signal.SIGKILL)
-    assert last == 0 and sum(kill[2] == -signal.SIGKILL for kill in kills) >= 4
+    assert last == 0 and sum(kill[2] == -signal.SIGKILL for kill in kills) >= 10
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "out"] and not list((tmp_path / "out").glob(".*"))
 
 
