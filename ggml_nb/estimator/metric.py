@@ -120,6 +120,17 @@ def get_mahalanobis_matrix(self: LearnedMetric) -> np.ndarray:  # (d, d)
     check_linear(self)
     return mahalanobis_matrix(self.components_)
 
+# %% ../../nbs/3_estimator/37a_metric.ipynb #e96e1d5e
+@patch
+def embedded(
+    self: LearnedMetric,
+    X,  # Distributions, or a list of (n_i, d) arrays
+) -> tuple:  # the Distributions, and its points in the learned space (N, k)
+    "Clouds and where the metric puts their points; a list of arrays, unlike one of DataFrames, names no features."
+    check_is_fitted(self, "n_iter_")
+    data = X if isinstance(X, Distributions) else check_distributions(X, np.zeros(len(X), dtype=int))
+    return data, self.transform(data.points if names_of(X) is None else X)
+
 # %% ../../nbs/3_estimator/37a_metric.ipynb #99d1467a
 @patch
 def pairwise(
@@ -127,13 +138,8 @@ def pairwise(
     X,  # Distributions, or a list of (n_i, d) arrays
 ) -> np.ndarray:  # (n, n)
     "Exact OT distances between distributions under the learned ground metric."
-    check_is_fitted(self, "n_iter_")
-    named = names_of(X) is not None
-    X = X if isinstance(X, Distributions) else check_distributions(X, np.zeros(len(X), dtype=int))
-    cost = PairwiseTransport(X, tol=1e-9, n_jobs=self.n_jobs).solve_embedded(
-        self.transform(X if named else X.points), verbose=self.verbose
-    )
-    return squareform(cost)
+    data, Z = self.embedded(X)
+    return squareform(PairwiseTransport(data, tol=1e-9, n_jobs=self.n_jobs).solve_embedded(Z, verbose=self.verbose))
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #c37c59cc
 def cross_costs(
@@ -185,9 +191,8 @@ def embed_clouds(
     X,  # Distributions, or a list of (n_i, d) arrays
 ) -> Distributions:  # the same clouds in k dimensions
     "Clouds in the learned space, as the metric remembers those of its fit."
-    named = names_of(X) is not None
-    data = X if isinstance(X, Distributions) else check_distributions(X, np.zeros(len(X), dtype=int))
-    return with_points(data, self.transform(X if named else data.points).astype(np.float32))
+    data, Z = self.embedded(X)
+    return with_points(data, Z.astype(np.float32))
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #89af3bf1
 def vote(
