@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..method.arrays import warn
 from .epoch import LinearMap, with_points
-from .metric import LearnedMetric
+from .metric import LearnedMetric, embed_points
 from .scale import feature_scale, per_scale
 from .start import scale_features, training_coordinates
 from .stopping import Run, make_optimizer, set_goal, stopping_rule, train
@@ -88,7 +88,7 @@ class GGML(LearnedMetric):
 
     def __init__(
         self,
-        rank=5,  # k, rows of W
+        rank=5,  # k, rows of W; at most as many as there are features
         margin=0.03,  # alpha, in typical OT distances under the start
         reg=0.0,  # lambda, in typical OT distances
         reg_norm="fro",  # R: "fro", "l1", "nuc", or an object with value(W) and prox(W, step)
@@ -117,11 +117,12 @@ class GGML(LearnedMetric):
     def load(
         cls,
         path,  # file written by `save`
+        metric=None,  # torch.nn.Module: the architecture, where a network was learned
     ):  # GGML
         "Read what `save` wrote."
         from ggml_nb.estimator.checkpoint import load_metric
 
-        return load_metric(cls, path)
+        return load_metric(cls, path, metric)
 
 # %% ../../nbs/3_estimator/37_estimator.ipynb #a921f216
 def make_transport(
@@ -200,6 +201,9 @@ def warn_of_doubts(
     stays = run.stopping.progress == np.inf
     if stays and model.reg:
         warn(f"reg={model.reg} has no effect: with fewer than 10 donors the start stays")
+    rows = len(vars(model).get("components_", [])) if model.metric is None else np.inf
+    if max(5, rows) < model.rank:  # the default of 5 stands for "a few"
+        warn(f"rank={model.rank} is more than the data have: W has {rows} rows")
     if not model.converged_:
         message = f"the held-out loss had not settled after max_epochs={model.max_epochs}: raise max_epochs or lr"
         warn(message, ConvergenceWarning)
@@ -246,7 +250,7 @@ def fit(
     self.history_ = np.array([tuple(row.values()) for row in run.history], [(name, np.float64) for name in keys])
     self.scale_, self.converged_, self.n_iter_, self.n_features_in_ = scale, rule.converged, len(run.history), data.d
     self.feature_names_in_, self.classes_, self.source_ = data.feature_names, data.class_names, data.source
-    Z = linear_image(data.points, self.components_) if hasattr(self, "components_") else self.transform(data.points)
+    Z = linear_image(data.points, self.components_) if hasattr(self, "components_") else embed_points(self, data.points)
     self.clouds_ = with_points(data, Z.astype(np.float32))
     warn_of_doubts(self, goal, run)
     return self

@@ -258,11 +258,26 @@ def test_a_network_embeds_a_point_whatever_else_is_in_the_table(data, tmp_path):
     assert np.allclose(one.transform(data.points[:2]), Z[:2], atol=1e-6)
     assert np.array_equal(two.transform(data.points), Z)
     assert all(torch.equal(p, q) for p, q in zip(before, network.parameters()))
-    for use in (lambda: one.save(tmp_path / "no"), one.get_mahalanobis_matrix):
-        with pytest.raises(ValueError, match="no matrix"):
-            use()
+    with pytest.raises(ValueError, match="no matrix"):
+        one.get_mahalanobis_matrix()
     with pytest.raises(ValueError, match="needs a matrix"):
         GGML(metric=network, reg=0.1, reg_norm="nuc").fit(data)
+
+
+def test_a_network_comes_back_from_a_file_with_its_architecture_only(data, tmp_path):
+    network, path = make_network(data.d), tmp_path / "network.npz"
+    model = GGML(metric=network, max_epochs=2, random_state=0).fit(data)
+    model.save(path)
+    again = GGML.load(path, metric=network)
+    assert np.array_equal(again.transform(data.points), model.transform(data.points))
+    assert np.array_equal(again.predict(data), model.predict(data))
+    with pytest.raises(ValueError, match="needs the network's architecture"):
+        GGML.load(path)
+    with pytest.raises(ValueError, match="not a metric written by GGML.save"):
+        GGML.load(path, metric=torch.nn.Linear(data.d, 3))
+    GGML(max_epochs=1, random_state=0).fit(data).save(path)
+    with pytest.raises(ValueError, match="learned a matrix"):
+        GGML.load(path, metric=network)
 
 
 def test_refitting_with_another_metric_forgets_the_old_one(data):
