@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['one_blas_thread', 'all_pairs', 'pair_index', 'kernel_arguments', 'solve_pair', 'bounds', 'in_threads',
            'useful_threads', 'OneThread', 'PairwiseTransport', 'clouds_of', 'Plans', 'of_last', 'as_cotangent',
-           'Certificate', 'pair_costs', 'pairwise_wasserstein']
+           'of_last_solve', 'Certificate', 'pair_costs', 'pairwise_wasserstein']
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b55310f1
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ContextDecorator
+from functools import wraps
 from threading import Lock
 from typing import NamedTuple
 
@@ -311,22 +312,17 @@ def grad(
     return A.sum(axis=1)[:, None] * self.Z - A @ self.Z
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #plans007
-@patch
-def coupling(
-    self: PairwiseTransport,
-    weights,  # (n_pairs,) one for each pair of the last solve
-) -> sparse.csr_array:  # (N, N) symmetric
-    "`Plans.coupling` of the last solve."
-    return self._last().coupling(weights)
+def of_last_solve(name):
+    "A method of the engine that asks the last solve's plans the same."
+
+    @wraps(getattr(Plans, name))
+    def asked(self, *args, **options):
+        return getattr(self._last(), name)(*args, **options)
+
+    return asked
 
 
-@patch
-def grad_embedded(
-    self: PairwiseTransport,
-    weights,  # (n_pairs,) one for each pair of the last solve
-) -> np.ndarray:  # (N, k): d/dZ of sum_q weights_q cost_q
-    "`Plans.grad` of the last solve."
-    return self._last().grad(weights)
+PairwiseTransport.coupling, PairwiseTransport.grad_embedded = of_last_solve("coupling"), of_last_solve("grad")
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #e94c375f
 @patch
@@ -380,43 +376,26 @@ class Certificate(NamedTuple):
 
 
 @patch
-def potentials(self: Plans, i) -> tuple:  # f (n,), g (m,)
-    "Feasible potentials of pair i."
+def potentials(
+    self: Plans,
+    i,  # which of these pairs
+) -> tuple:  # f (n,), g (m,) with f_x + g_y <= d(x, y)^p in float64, each and every one
+    "Potentials of a pair (lesson 14): a f + b g is a lower bound of its cost."
     return self.result(i).potentials
 
 
 @patch
-def certificate(self: Plans, i) -> Certificate:
-    "Primal and dual value of pair i in float64, as NumPy can check them."
+def certificate(
+    self: Plans,
+    i,  # which of these pairs
+) -> Certificate:  # primal, dual, gap
+    "Cost of the plan and value of the potentials of a pair, in float64, as NumPy can check them."
     result = self.result(i)
     return Certificate(result.cost, result.cost * (1 - result.gap), result.gap)
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #prs0015
-@patch
-def plan(
-    self: PairwiseTransport,
-    i,  # which pair of the last solve
-) -> sparse.coo_array:  # (n, m), at most n + m - 1 entries
-    "Plan of a pair: how much mass goes from each point of its first cloud to each of its second."
-    return self._last().plan(i)
-
-
-@patch
-def potentials(
-    self: PairwiseTransport,
-    i,  # which pair of the last solve
-) -> tuple:  # f (n,), g (m,) with f_x + g_y <= d(x, y)^p in float64, each and every one
-    "Potentials of a pair (lesson 14): a f + b g is a lower bound of its cost."
-    return self._last().potentials(i)
-
-
-@patch
-def certificate(
-    self: PairwiseTransport,
-    i,  # which pair of the last solve
-) -> Certificate:  # primal, dual, gap
-    "Cost of the plan and value of the potentials of a pair, in float64, as NumPy can check them."
-    return self._last().certificate(i)
+for name in ("plan", "potentials", "certificate"):
+    setattr(PairwiseTransport, name, of_last_solve(name))
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #8432b54c
 def pair_costs(
