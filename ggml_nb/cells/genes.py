@@ -9,7 +9,6 @@ __all__ = ['metric_matrix', 'learned_axes', 'shares', 'donor_cells', 'residuals'
 # %% ../../nbs/5_cells/54_genes.ipynb #896d3593
 import json
 import numbers
-import warnings
 
 import anndata
 import numpy as np
@@ -26,6 +25,7 @@ from .scrna import fitted_distributions, record, sample_means
 from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear
 from ..estimator.patterns import Patterns, feature_patterns
+from ..method.arrays import warn
 
 # %% ../../nbs/5_cells/54_genes.ipynb #1d1f4e06
 def metric_matrix(
@@ -79,11 +79,11 @@ def donor_cells(
     if whole.sum() < 2 or whole.sum() <= (~whole).sum():
         if (table.sum(axis=1) > 1).any():
             what = "some donors have samples of several classes, too few have all"
-            warnings.warn(f"groups: {what}: samples are counted as independent", stacklevel=3)
+            warn(f"groups: {what}: samples are counted as independent")
         return np.ones(len(labels), dtype=bool), False
     if not whole.all():
         lost = some_names(whole.index[~whole].astype(str))
-        warnings.warn(f"groups: donors {lost} lack a class and are left out of the paired test", stacklevel=3)
+        warn(f"groups: donors {lost} lack a class and are left out of the paired test")
     return np.isin(donors, whole.index[whole]), True
 
 # %% ../../nbs/5_cells/54_genes.ipynb #dc8d46e6

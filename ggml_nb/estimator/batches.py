@@ -8,7 +8,6 @@ __all__ = ['donors_per_batch', 'check_batches', 'couple_to_atoms', 'contrasts', 
 
 # %% ../../nbs/3_estimator/37c_batches.ipynb #21215dd7
 import copy
-import warnings
 
 import numpy as np
 import ot
@@ -22,6 +21,7 @@ from .scale import feature_scale, per_scale
 from .start import Start, reduce_points, scale_features, search_basis
 from ..method.distributions import Distributions
 from ..solver.pairs import PairwiseTransport
+from ..method.arrays import warn
 
 # %% ../../nbs/3_estimator/37c_batches.ipynb #18aa2ecb
 def donors_per_batch(
@@ -50,7 +50,7 @@ def check_batches(
     few = int((table.sum(axis=0) - table.max(axis=0)).sum())
     if few < 6:
         what = f"batches: only {few} donors are in a batch where another class prevails"
-        warnings.warn(f"{what}, and what tells class from batch rests on them ({told})", stacklevel=2)
+        warn(f"{what}, and what tells class from batch rests on them ({told})")
 
 # %% ../../nbs/3_estimator/37c_batches.ipynb #e544b461
 def couple_to_atoms(

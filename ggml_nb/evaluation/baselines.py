@@ -31,6 +31,7 @@ from ..solver.pairs import PairwiseTransport
 from ..estimator.estimator import GGML, check_parameters
 from ..method.transport import ground_distances
 from ..solver.pairs import all_pairs
+from ..method.arrays import warn
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #0922d348
 def labelled_points(
@@ -270,5 +271,5 @@ def as_methods(
     if len(left_out) == len(methods):
         raise ValueError(f"methods: {', '.join(left_out)} need cell_types, the type of each point")
     if left_out:
-        warnings.warn(f"methods: {', '.join(left_out)} left out, for want of cell_types", stacklevel=3)
+        warn(f"methods: {', '.join(left_out)} left out, for want of cell_types")
     return {name: method for name, method in methods.items() if name not in left_out}

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from ..estimator.fisher import shuffle_labels
 from .evaluation import accuracies, as_model, check_splits, one_split, split_distributions
+from ..method.arrays import warn
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #c46835d0
 def strata(
@@ -81,9 +82,9 @@ def other_labellings(
         raise ValueError(f"labels: no shuffle within groups and batches parts the samples differently; {need}")
     if len(others) < n:
         few = f"labels: beside the truth there are only {len(others)} ways to part the samples, so p is at least"
-        warnings.warn(f"{few} {1 / len(seen):.2g}; {need}", stacklevel=3)
+        warn(f"{few} {1 / len(seen):.2g}; {need}")
     elif n < 19:
-        warnings.warn(f"n_permutations={n}: p is at least {1 / (1 + n):.2g}, and cannot fall to .05", stacklevel=3)
+        warn(f"n_permutations={n}: p is at least {1 / (1 + n):.2g}, and cannot fall to .05")
     return others
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #3e63997b

@@ -8,7 +8,6 @@ __all__ = ['SCORES', 'COLUMNS', 'Race', 'is_fixed', 'embed', 'sample_distances',
 
 # %% ../../nbs/4_evaluation/45_comparison.ipynb #4fa8d3dd
 import time
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from .evaluation import accuracies, answer_table, ask, clustering_scores, split_
 from ..method.mahalanobis import project
 from ..solver.pairs import PairwiseTransport, pairwise_wasserstein
 from ..estimator.start import spectral_start
+from ..method.arrays import warn
 
 # %% ../../nbs/4_evaluation/45_comparison.ipynb #a91287e0
 class Race(NamedTuple):
@@ -280,5 +280,5 @@ def compare_metrics(
     if (table.status == "failed").all():
         raise RuntimeError(f"all methods failed, {table.method[0]!r} with {table.note[0]}")
     for name, note in table.dropna(subset="note").groupby("method").note.first().items():
-        warnings.warn(f"{name} failed in some splits: {note}", RuntimeWarning, stacklevel=2)
+        warn(f"{name} failed in some splits: {note}", RuntimeWarning)
     return (table, gather_answers(race, rows)) if return_answers else table

@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 from ..method.distributions import check_clouds
 from ..estimator.estimator import GGML
 from ..estimator.metric import vote
+from ..method.arrays import warn
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #58351cbe
 def grouped_split(
@@ -100,7 +101,7 @@ def check_splits(
         raise ValueError(f"test_size={test_size} leaves {sides}, but each side needs all {len(classes)} classes")
     if (counts == 2).any():
         pairs = f"labels: {classes[counts == 2].tolist()} have two distributions, one to learn from and one to ask"
-        warnings.warn(f"{pairs}: a vote of one neighbour, little to go by", stacklevel=3)
+        warn(f"{pairs}: a vote of one neighbour, little to go by")
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #d1abeefd
 def split_distributions(
@@ -120,7 +121,7 @@ def split_distributions(
     if abs(share - test_size) > 0.2:
         most = np.unique(groups, return_counts=True)[1].max()
         why = f"as donors stay whole: the largest donor gave {most} of {len(labels)} distributions"
-        warnings.warn(f"groups: test_size={test_size} became {share:.2f}, {why}", stacklevel=2)
+        warn(f"groups: test_size={test_size} became {share:.2f}, {why}")
     return splits
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #600d6762
