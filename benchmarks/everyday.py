@@ -34,7 +34,9 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path, help="folder with gbm_panobinostat.h5ad and brain_glia_celltype.h5ad")
     parser.add_argument("--write", action="store_true", help="keep the table as results/everyday.txt")
     args = parser.parse_args()
-    table = Table("ggml-nb fit and demo, warm cache: five held-out splits, a metric from all samples, page and pictures")
+    table = Table(
+        "ggml-nb fit and demo, warm cache: five held-out splits, a metric from all samples, page and pictures"
+    )
     table.add(f"{'command':40s}{'seconds':>9s}{'CPU s':>9s}")
     sets = [args.data / f"{name}.h5ad" for name in ("gbm_panobinostat", "brain_glia_celltype")]
     with tempfile.TemporaryDirectory() as folder:

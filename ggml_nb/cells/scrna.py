@@ -149,7 +149,7 @@ def fit_anndata(
     if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("adata has NaN or infinite values in cells that were not drawn: remove or impute them first")
     model.fit(distributions)
-    model.patterns_ = feature_patterns(distributions, model.components_, n_jobs=model.n_jobs)
+    model.patterns_ = feature_patterns(distributions, model.components_[: model.n_axes_], n_jobs=model.n_jobs)
     write_result(adata, key_added, model, distributions, matrix, names, asked)
     return model
 
@@ -214,6 +214,7 @@ def learned_record(
     names |= {"class_names": D.class_names, "groups": D.groups, "batches": D.batches, "symbols": D.symbols}
     return {
         "components": model.components_,
+        "n_axes": model.n_axes_,
         "scale": model.scale_,
         "params": params_json(model),
         "data": json.dumps(asked, default=plain),

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'MAP', 'LOCK', 'INSIDE', 'check_parameters', 'GGML', 'make_transport', 'one_torch_thread', 'make_problem',
-           'start_stays', 'warn_of_doubts']
+           'start_stays', 'shrinkage_of', 'warn_of_doubts']
 
 # %% ../../nbs/3_estimator/37_estimator.ipynb #6cb8b9bb
 import numbers
@@ -20,7 +20,7 @@ from ..method.arrays import warn
 from .epoch import LinearMap, with_points
 from .metric import LearnedMetric, embed_points
 from .scale import feature_scale, per_scale
-from .start import scale_features, training_coordinates
+from .start import lean_on_plain, plain_share, scale_features, training_coordinates
 from .stopping import Run, make_optimizer, set_goal, stopping_rule, train
 from ..method.distributions import Distributions, check_distributions, patch
 from ..method.loss import NORMS
@@ -67,6 +67,11 @@ def check_parameters(
         raise ValueError(f"metric must be {what}, got {metric!r}")
     if network and model.reg and model.reg_norm == "nuc":
         raise ValueError("reg_norm='nuc' needs a matrix: use 'fro' or 'l1' with a network")
+    share = 0 if isinstance(model.shrinkage, str) and model.shrinkage == "auto" else model.shrinkage
+    if not isinstance(share, numbers.Real) or isinstance(share, bool) or not 0 <= share < 1:
+        raise ValueError(f"shrinkage must be 'auto' or a share from 0 to below 1, got {model.shrinkage!r}")
+    if share and metric is not None:
+        raise ValueError(f"shrinkage={share} needs metric=None: it adds rows to a matrix")
     jobs = 1 if model.n_jobs is None else model.n_jobs
     if not isinstance(jobs, numbers.Integral) or isinstance(jobs, bool) or jobs == 0:
         raise ValueError(f"n_jobs must be a number of threads, or None for all cores, got {model.n_jobs!r}")
@@ -98,6 +103,7 @@ class GGML(LearnedMetric):
         batch_size=128,  # triplets per step
         init="spectral",  # "spectral", "random" or a (k, d) array
         metric=None,  # None: Mahalanobis; "diagonal"; a torch.nn.Module that embeds points; or a class as in lesson 36
+        shrinkage="auto",  # rho, share of the plain metric: "auto" is that of lesson 33, and 0 with reg or another init
         tol=1e-4,  # certified relative gap of every OT cost in training
         patience=5,  # epochs without progress before training stops
         solver="exact",  # "exact"; "sinkhorn" (entropic, in torch); "dask" (exact, on a running cluster)
@@ -109,7 +115,7 @@ class GGML(LearnedMetric):
     ):
         self.rank, self.margin, self.reg, self.reg_norm = rank, margin, reg, reg_norm
         self.n_neighbors, self.lr, self.max_epochs, self.batch_size = n_neighbors, lr, max_epochs, batch_size
-        self.init, self.metric, self.tol, self.patience = init, metric, tol, patience
+        self.init, self.metric, self.shrinkage, self.tol, self.patience = init, metric, shrinkage, tol, patience
         self.solver, self.device, self.n_jobs, self.random_state = solver, device, n_jobs, random_state
         self.verbose, self.checkpoint = verbose, checkpoint
 
@@ -170,17 +176,19 @@ def make_problem(
     data,  # Distributions
     scale,  # (d,) of the features
     rng,  # numpy Generator
-) -> tuple:  # Distributions in training coordinates, the embedding at its start, frame from features to coordinates
+) -> (
+    tuple
+):  # Distributions in training coordinates, embedding at its start, frame from features to these, Start or None
     "What is trained, and on which coordinates."
     if model.metric is None:
         mix = not model.reg or model.reg_norm in ("fro", "nuc")  # L1, and a norm of one's own, speak of features
-        points, A, frame = training_coordinates(data, scale, model.rank, model.init, mix, rng, model.n_jobs)
-        return with_points(data, points), LinearMap(points, A), frame
+        points, A, frame, start = training_coordinates(data, scale, model.rank, model.init, mix, rng, model.n_jobs)
+        return with_points(data, points), LinearMap(points, A), frame, start
     from ggml_nb.estimator.ground_metrics import make_map
 
     frame = per_scale(scale)
     points = scale_features(data.points, frame)
-    return with_points(data, points), make_map(points, model.metric), frame
+    return with_points(data, points), make_map(points, model.metric), frame, None
 
 # %% ../../nbs/3_estimator/37_estimator.ipynb #40624d89
 def start_stays(
@@ -190,6 +198,19 @@ def start_stays(
     "With fewer than 10 donors training does not change a spectral start."
     spectral = model.metric is None and isinstance(model.init, str) and model.init == "spectral"
     return spectral and len(np.unique(distributions.donors)) < 10
+
+
+def shrinkage_of(
+    model,  # GGML
+    start,  # Start, or None
+) -> float:  # rho
+    "Share of the plain metric: what is left to chance, unless the user says otherwise."
+    if start is None or start.plain is None:
+        return 0.0
+    ours = isinstance(model.init, str) and model.init == "spectral" and not model.reg
+    if isinstance(model.shrinkage, str):
+        return plain_share(start.chance) if ours else 0.0
+    return float(model.shrinkage)
 
 # %% ../../nbs/3_estimator/37_estimator.ipynb #37d245c8
 def warn_of_doubts(
@@ -201,7 +222,7 @@ def warn_of_doubts(
     stays = run.stopping.progress == np.inf
     if stays and model.reg:
         warn(f"reg={model.reg} has no effect: with fewer than 10 donors the start stays")
-    rows = len(vars(model).get("components_", [])) if model.metric is None else np.inf
+    rows = model.n_axes_ if model.metric is None else np.inf
     if max(5, rows) < model.rank:  # the default of 5 stands for "a few"
         warn(f"rank={model.rank} is more than the data have: W has {rows} rows")
     if not model.converged_:
@@ -231,7 +252,7 @@ def fit(
 
         checkpoint = Checkpoint(self.checkpoint, self, data, rng)
     scale = feature_scale(data.points)
-    trained, mapping, frame = make_problem(self, data, scale, rng)
+    trained, mapping, frame, start = make_problem(self, data, scale, rng)
     with one_torch_thread(self.solver != "sinkhorn" and not isinstance(self.metric, torch.nn.Module)):
         transport = make_transport(trained, self.solver, self.tol, self.n_jobs, self.device)
         goal = set_goal(trained, mapping, transport, self.margin, self.reg, self.reg_norm, self.n_neighbors, rng)
@@ -246,6 +267,9 @@ def fit(
     for name in earlier:
         vars(self).pop(name, None)
     vars(self).update(mapping.learned(frame, goal.typical))
+    self.shrinkage_, self.n_axes_ = shrinkage_of(self, start), len(vars(self).get("components_", []))
+    if self.shrinkage_:  # the learned rows stay the first
+        self.components_ = lean_on_plain(self.components_, start.plain, data.points, self.shrinkage_)
     keys = run.history[0]
     self.history_ = np.array([tuple(row.values()) for row in run.history], [(name, np.float64) for name in keys])
     self.scale_, self.converged_, self.n_iter_, self.n_features_in_ = scale, rule.converged, len(run.history), data.d

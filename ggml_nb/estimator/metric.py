@@ -92,14 +92,14 @@ def embed_points(
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #86201271
 class LearnedMetric(TransformerMixin, BaseEstimator):
-    "A fitted ground metric, by `components_` (k, d) or a network, with the embedded clouds of its fit in `clouds_`."
+    "A fitted ground metric: `components_` (k, d), the first `n_axes_` learned, or a network; and `clouds_` of its fit."
 
     _estimator_type = "classifier"
 
     def transform(  # stands in the class: scikit-learn's `set_output` wraps what it finds there
         self,
         X,  # (N, d) points, ndarray, CSR or DataFrame; a Distributions or clouds as `fit` takes them, for their points
-    ) -> np.ndarray:  # (N, k)
+    ) -> np.ndarray:  # (N, k), learned axes first
         "Points in the learned space, where the ground metric is Euclidean; what has feature names is matched by them."
         return embed_points(self, X)
 
