@@ -15,6 +15,9 @@ def check_classes(
     "Members of each class; triplets need two classes, and two members in at least one of them."
     names, codes = np.unique(np.asarray(labels), return_inverse=True)
     members = [np.flatnonzero(codes == c) for c in range(len(names))]
+    if names.dtype.kind == "f" and (names % 1).any():
+        what = f"labels must be classes, got the number {names[names % 1 != 0][0]}"
+        raise ValueError(f"{what}: cut them into classes, as pandas.cut does, or use their order: target='ordered'")
     if len(members) < 2:
         raise ValueError(f"labels must hold at least two classes, got {names.astype(str).tolist()}")
     if max(map(len, members)) < 2:
