@@ -119,7 +119,7 @@ def ordered_start(
     tol=1e-4,  # certified relative gap of the plans
     shuffles=9,
 ) -> Start:
-    "The start of lesson 33 with the weights (c); an axis beyond the first is real if no shuffle of the numbers has its like."
+    "The start of lesson 33 with (c); an axis beyond the first is real if no shuffle of the numbers has its like."
     rng, few = np.random.default_rng(seed), distributions.subsample(n_points, seed)
     inverse = per_scale(feature_scale(distributions.points) if scale is None else scale)
     Z = scale_features(few.points, inverse)
