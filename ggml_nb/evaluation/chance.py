@@ -20,7 +20,7 @@ from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
 from ..estimator.fisher import shuffle_labels
-from ..estimator.ordered import graded
+from ..estimator.ordered import as_classes
 from .evaluation import as_model, check_splits, figures, one_split, splits_for, target_of
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #c46835d0
@@ -121,7 +121,7 @@ def permutation_test(
         check_scalar(value, name, numbers.Integral, min_val=1)
     kind, how = target_of(model), (n_splits, test_size, seed)
     statistic = "spearman" if kind == "ordered" else statistic
-    check_splits(graded(distributions) if kind == "ordered" else distributions, *how)
+    check_splits(as_classes(distributions, kind), *how)
     labellings = [distributions, *other_labellings(distributions, n_permutations, seed)]
     model, scores = as_model(model, seed, n_jobs), []
     with warnings.catch_warnings():
@@ -154,6 +154,8 @@ def majority_answers(
 ):  # DataFrame, a row a sample: donor, truth, answer, agreement, right, splits
     "The answer of most splits, of equals that with the larger vote; the shares of splits that gave it, or the truth."
     each = answers.groupby("sample", sort=False)
+    if answers.vote.isna().all():  # numbers: nobody has voted, and their mean is the answer
+        return each[["donor", "truth"]].first().assign(answer=each.prediction.mean(), splits=each.size()).reset_index()
     said = answers.groupby(["sample", "prediction"], sort=False).vote.agg(["size", "sum"])
     best = said.sort_values(["size", "sum"], kind="stable").reset_index().groupby("sample").last()
     table = each[["donor", "truth"]].first().assign(answer=best.prediction, agreement=best["size"] / each.size())

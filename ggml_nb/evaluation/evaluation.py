@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from ..method.distributions import check_clouds
 from ..estimator.estimator import GGML
 from ..estimator.metric import vote
-from ..estimator.ordered import graded, neighbour_mean, spearman
+from ..estimator.ordered import as_classes, neighbour_mean, spearman
 from ..estimator.stopping import class_and_batch
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #58351cbe
@@ -253,7 +253,7 @@ def splits_for(
     *how,  # n_splits, test_size, seed
 ):  # list of (train, test)
     "Splits stratified by class, or by grades of the numbers (lesson 37d)."
-    return split_distributions(graded(distributions) if target == "ordered" else distributions, *how)
+    return split_distributions(as_classes(distributions, target), *how)
 
 
 def as_model(
