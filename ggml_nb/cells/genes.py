@@ -24,6 +24,7 @@ from ..method.mahalanobis import as_matrix, some_names
 from .scrna import fitted_distributions, record, sample_means
 from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear
+from ..estimator.ordered import as_classes
 from ..estimator.patterns import Patterns, feature_patterns
 from ..method.arrays import warn
 
@@ -169,11 +170,12 @@ def gene_stability(
     "How often a gene is among those that differ most when only a random half of the donors is there."
     rng, count = np.random.default_rng(seed), np.zeros(distributions.d)
     trial, top = clone(model).set_params(checkpoint=None, verbose=0), min(top, -(-distributions.d // 2))
+    known = as_classes(distributions, model.target)
     for _ in tqdm(range(n_refits), "refits", disable=not verbose):
-        half = distributions.subset(donor_half(distributions, rng))
+        half = distributions.subset(donor_half(known, rng))
         # a hundred cells of each are plenty for an order of genes, and take a ninth of the time
-        W = learned_rows(trial.fit(half))
-        size = np.abs(feature_patterns(half, W, n_points=100, n_jobs=model.n_jobs).overall) * W.any(axis=0)
+        W, known = learned_rows(trial.fit(half)), as_classes(half, model.target)
+        size = np.abs(feature_patterns(known, W, n_points=100, n_jobs=model.n_jobs).overall) * W.any(axis=0)
         head = np.argsort(-size, kind="stable")[:top]
         count[head[size[head] > 0]] += 1  # an L1 fit may use fewer genes than the head is long
     return count / n_refits

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['joint_distances', 'isolation', 'principal_axes', 'remember_wide', 'Placement', 'read_new', 'fit_of', 'measured',
-           'remembered', 'placement_table', 'place_patients', 'plot_placement']
+           'remembered', 'ask', 'placement_table', 'place_patients', 'plot_placement']
 
 # %% ../../nbs/5_cells/56_patients.ipynb #d3007b71
 import json
@@ -26,6 +26,7 @@ from ..solver.pairs import PairwiseTransport
 from .scrna import fitted_distributions, from_anndata, record
 from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear, vote
+from ..estimator.ordered import neighbour_mean
 
 # %% ../../nbs/5_cells/56_patients.ipynb #ba00ea89
 def joint_distances(
@@ -166,18 +167,32 @@ def remembered(
     return pair, (Distributions(*what, groups=known.groups), beside(new.subsample(100), wide["axes"]))
 
 # %% ../../nbs/5_cells/56_patients.ipynb #7c88ec89
+def ask(
+    D,  # (n', n) distances from the new to the old
+    labels,  # (n,) classes of the old, or numbers
+    k,  # neighbours
+    target="classes",  # or "ordered"
+) -> tuple:  # (n',) predicted, (n',) share of the vote, NaN for numbers
+    "What the nearest old samples say."
+    if target == "ordered":
+        return neighbour_mean(D, labels, k), np.full(len(D), np.nan)
+    share, classes = vote(D, labels, k)
+    return classes[share.argmax(axis=1)], share.max(axis=1)
+
+
 def placement_table(
     old,  # Distributions
     D,  # (n + n', n + n') of `joint_distances` under the learned metric
     D_all,  # (n + n', n + n') with all directions open, or None
     k,  # neighbours that vote
+    target="classes",  # or "ordered"
 ):  # DataFrame, a row a new sample
     "What the distances say about each new sample."
     n = len(old)
-    share, classes = vote(D[n:, :n], old.classes, k)
+    predicted, votes = ask(D[n:, :n], old.classes, k, target)
     columns = {
-        "predicted": classes[share.argmax(axis=1)],
-        "vote": share.max(axis=1),
+        "predicted": predicted,
+        "vote": votes,
         "nearest": old.sample_names[D[n:, :n].argmin(axis=1)],
         "distance": D[n:, :n].min(axis=1),
         "ratio": isolation(D, old.donors),
@@ -207,7 +222,8 @@ def place_patients(
     old = pair[0]
     known, arrived = old.sample_names.astype(str), new.sample_names.astype(str)
     names = np.concatenate([known, np.where(np.isin(arrived, known), np.char.add(arrived, " (new)"), arrived)])
-    table = placement_table(old, D, D_all, k).set_axis(names[len(old) :])
+    model = fitted if isinstance(fitted, GGML) else GGML(**json.loads(record(fitted, key)["params"]))
+    table = placement_table(old, D, D_all, k, model.target).set_axis(names[len(old) :])
     return Placement(table, pd.DataFrame(D, names, names), old.classes)
 
 # %% ../../nbs/5_cells/56_patients.ipynb #79332df6
@@ -225,7 +241,10 @@ def plot_placement(
     Z, n, colors = mds_embedding(placement.distances), len(labels), class_colors(placement.labels)
     for name, color in colors.items():
         ax.scatter(*Z[:n][labels == name].T, color=color, s=25, label=as_text(name))
-    guess = [colors[str(c)] for c in placement.table.predicted]
+    guess = placement.table.predicted
+    if placement.table.vote.isna().all():  # numbers: the known one that is nearest
+        guess = [min(placement.labels, key=lambda c, x=x: abs(c - x)) for x in guess]
+    guess = [colors[str(c)] for c in guess]
     ax.scatter(*Z[n:].T, c=guess, s=60, marker="D", edgecolors="black", label="new")
     far = placement.table[["ratio", "ratio_all"]].max(axis=1) > 1
     for name, place, named in zip(placement.table.index, Z[n:], far | (len(far) <= 5)):

@@ -31,6 +31,7 @@ from .structure import MAX_GB
 from ..estimator.checkpoint import params_json, plain
 from ..estimator.estimator import GGML, check_parameters
 from ..estimator.metric import check_linear, columns_for
+from ..estimator.ordered import as_classes, check_target
 from ..method.arrays import as_points, plain_type, warn
 from ..method.distributions import Distributions
 from ..method.mahalanobis import some_names
@@ -55,6 +56,7 @@ def read_clouds(
     seed=0,
     max_gb=MAX_GB,
     verbose=0,
+    target="classes",
     say=warn,  # what is told of what looks odd
 ):  # Distributions
     "What `from_anndata` does."
@@ -87,6 +89,8 @@ def read_clouds(
     data = Distributions(points, sample, codes, None, samples, classes, names, groups, batches, copy=shared)
     data.source, data.point_names = {"layer": layer, "use_rep": use_rep}, np.asarray(cell_names[rows])
     data.symbols = symbols
+    if codes is not None:
+        check_target(data, target, say)
     return data
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #52frmann
@@ -107,6 +111,7 @@ def from_anndata(
     seed=0,
     max_gb=MAX_GB,  # GiB that reading a file may take; what would take more is refused before it is read
     verbose=0,  # 1 shows a progress bar while a file is read
+    target="classes",  # "ordered": labels are numbers, for GGML(target="ordered")
 ):  # Distributions
     "Samples of an AnnData as distributions of cells; sparse stays sparse, and only the drawn cells are read."
     arguments = dict(locals())
@@ -143,13 +148,15 @@ def fit_anndata(
     check_parameters(model)
     asked = dict(sample_key=sample_key, label_key=label_key, group_key=group_key, batch_key=batch_key, layer=layer,
                  use_rep=use_rep, n_cells=n_cells, gene_names=gene_names, min_cells=min_cells, seed=seed)  # fmt: skip
+    asked["target"] = model.target
     distributions = read_clouds(adata, gene_filter=gene_filter, verbose=model.verbose, **asked)
     matrix, names = expression(adata, layer, use_rep)
     values = getattr(matrix, "data", matrix) if sparse.issparse(matrix) else matrix
     if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("adata has NaN or infinite values in cells that were not drawn: remove or impute them first")
     model.fit(distributions)
-    model.patterns_ = feature_patterns(distributions, model.components_[: model.n_axes_], n_jobs=model.n_jobs)
+    known = as_classes(distributions, model.target)
+    model.patterns_ = feature_patterns(known, model.components_[: model.n_axes_], n_jobs=model.n_jobs)
     write_result(adata, key_added, model, distributions, matrix, names, asked)
     return model
 

@@ -19,6 +19,7 @@ from sklearn.cluster import KMeans
 from .fisher import both_scatters, partner_pairs, ridge_rule, whitened_axes
 from .scale import feature_scale, per_scale
 from .start import Start, reduce_points, scale_features, search_basis
+from .stopping import class_codes
 from ..method.distributions import Distributions
 from ..solver.pairs import PairwiseTransport
 from ..method.arrays import warn
@@ -40,6 +41,10 @@ def check_batches(
     distributions,  # Distributions with batches
 ):
     "Refuse a design that no method can solve; name the counts where few donors tell classes from batches."
+    if distributions.labels.dtype.kind == "f":
+        from ggml_nb.estimator.ordered import check_within
+
+        return check_within(distributions)
     D, table = distributions, donors_per_batch(distributions)
     classes, batches = D.class_names[np.unique(D.labels)], np.unique(D.batches)
     counts = [", ".join(f"{n} {c}" for c, n in zip(classes, column) if n) for column in table.T]
@@ -77,9 +82,11 @@ def couple_to_atoms(
 
 # %% ../../nbs/3_estimator/37c_batches.ipynb #0f8a92e9
 def contrasts(
-    labels,  # (n,) classes
+    labels,  # (n,) classes, or numbers (float) whose order counts
 ) -> np.ndarray:  # (n, C - 1)
-    "Orthonormal contrasts between the classes."
+    "Orthonormal contrasts between the classes; of numbers (float) the number itself, standardised."
+    if labels.dtype.kind == "f":
+        return ((labels - labels.mean()) / labels.std())[:, None]
     code = np.unique(labels, return_inverse=True)[1]
     return null_space(np.ones((1, code.max() + 1)))[code]
 
@@ -176,7 +183,7 @@ def whitening(
     "Whiten by the scatter between samples of one class and one batch."
     alike = copy.copy(distributions)  # shares the points
     batch = np.unique(alike.batches, return_inverse=True)[1]
-    alike.labels = np.unique([alike.labels, batch], axis=1, return_inverse=True)[1].ravel()
+    alike.labels = np.unique([class_codes(alike.labels), batch], axis=1, return_inverse=True)[1].ravel()
     pairs = partner_pairs(alike.labels, alike.donors, partners, rng)
     pairs = pairs[alike.labels[pairs[:, 0]] == alike.labels[pairs[:, 1]]]
     if not len(pairs):
@@ -217,7 +224,7 @@ def batch_start(
     v, beta, noise = atom_effects(Z, B @ whiten.T, Q @ whiten.T, plan, few)
     space = blind_to(beta, noise)
     _, size, axes = np.linalg.svd(v @ space.T, full_matrices=len(v) < rank)
-    real = min(len(np.unique(few.labels)) - 1, len(size))
+    real = min(contrasts(few.labels).shape[1], len(size))
     sizes = np.full(min(rank, len(axes)), 0.1 * size[0])  # the others wait, as in lesson 33
     sizes[:real] = np.maximum(size[:real], sizes[:real])[: len(sizes)]
     return Start(axes[: len(sizes)] * sizes[:, None], (space @ whiten @ Q.T) * inverse)

@@ -114,7 +114,7 @@ def possibly_active(
     triplets,  # (T, 3)
     Z,  # (N, k) embedded points
     transport,  # PairwiseTransport over all pairs
-    margin,  # alpha
+    margin,  # alpha, or (T,) of them
 ) -> np.ndarray:  # (T,) bool
     "Triplets that old plans and potentials do not prove inactive: upper(W(X_i, X_j)) - lower(W(X_j, X_k)) + alpha > 0."
     pairs, index = unique_pairs(triplets)
@@ -127,7 +127,7 @@ def train_epoch(
     optimizer,  # Adam over its parameters
     transport,  # PairwiseTransport over all pairs
     triplets,  # (T, 3) of this epoch, shuffled
-    margin,  # alpha
+    margin,  # alpha, or (T,) of them
     strength,  # lambda
     norm,  # R
     batch_size,  # triplets per step
@@ -135,13 +135,14 @@ def train_epoch(
     "One pass over the triplets: solve the pairs that matter in a batch, weigh their plans, step."
     sums, gap = np.zeros(3), 0.0
     smooth = norm == "fro" or (hasattr(norm, "value") and not hasattr(norm, "prox"))
+    margin = np.broadcast_to(margin, len(triplets))
     for first in range(0, len(triplets), batch_size):
-        batch = triplets[first : first + batch_size]
+        batch, alpha = (x[first : first + batch_size] for x in (triplets, margin))
         Z = mapping.embed(training=True)
-        needed = possibly_active(batch, Z, transport, margin)
+        needed = possibly_active(batch, Z, transport, alpha)
         needed[0] = True  # an empty step has no plans
         cost, index = costs_of(batch[needed], Z, transport)
-        loss, weights, active = (needed.mean() * x for x in loss_weights(cost, index, margin))
+        loss, weights, active = (needed.mean() * x for x in loss_weights(cost, index, alpha[needed]))
         optimizer.zero_grad()
         mapping.backward(transport.grad_embedded(weights))
         if strength:

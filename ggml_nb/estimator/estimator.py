@@ -32,6 +32,7 @@ from ..solver.pairs import PairwiseTransport, one_blas_thread
 CHOICES = {
     "solver": ["exact", "sinkhorn", "dask"],
     "device": ["auto", "cpu", "cuda"],
+    "target": ["classes", "ordered"],
 }
 MAP = ("parameters", "tensors", "embed", "backward", "matrix", "learned")  # what an embedding must have
 
@@ -112,12 +113,13 @@ class GGML(LearnedMetric):
         random_state=None,  # seed of start and triplets
         verbose=0,  # 1 shows a progress bar with loss and share of active triplets
         checkpoint=None,  # file written each epoch; an interrupted fit resumes from it, bit for bit
+        target="classes",  # "ordered": labels are numbers, as degrees of severity, whose differences count
     ):
         self.rank, self.margin, self.reg, self.reg_norm = rank, margin, reg, reg_norm
         self.n_neighbors, self.lr, self.max_epochs, self.batch_size = n_neighbors, lr, max_epochs, batch_size
         self.init, self.metric, self.shrinkage, self.tol, self.patience = init, metric, shrinkage, tol, patience
         self.solver, self.device, self.n_jobs, self.random_state = solver, device, n_jobs, random_state
-        self.verbose, self.checkpoint = verbose, checkpoint
+        self.verbose, self.checkpoint, self.target = verbose, checkpoint, target
 
     @classmethod
     def load(
@@ -238,21 +240,26 @@ def warn_of_doubts(
 def fit(
     self: GGML,
     X,  # Distributions, or a list of (n_i, d) arrays
-    y=None,  # (n,) labels for a list, of any type
+    y=None,  # (n,) labels for a list, of any type; numbers with target="ordered"
 ):  # self
     "Learn the metric from class labels on distributions (eq. 9)."
     data = check_distributions(X, y)
     check_parameters(self)
-    check_classes(data.classes)
+    if self.target == "classes":
+        check_classes(data.classes)
     if not data.weights.all():  # points without mass, as padding has, are no part of scale and start
         data = data.take(np.flatnonzero(data.weights))
-    rng, checkpoint = np.random.default_rng(self.random_state), None
+    rng, checkpoint, learned = np.random.default_rng(self.random_state), None, data
+    if self.target == "ordered":
+        from ggml_nb.estimator.ordered import as_numbers
+
+        learned = as_numbers(data)
     if self.checkpoint is not None:
         from ggml_nb.estimator.checkpoint import Checkpoint
 
         checkpoint = Checkpoint(self.checkpoint, self, data, rng)
     scale = feature_scale(data.points)
-    trained, mapping, frame, start = make_problem(self, data, scale, rng)
+    trained, mapping, frame, start = make_problem(self, learned, scale, rng)
     with one_torch_thread(self.solver != "sinkhorn" and not isinstance(self.metric, torch.nn.Module)):
         transport = make_transport(trained, self.solver, self.tol, self.n_jobs, self.device)
         goal = set_goal(trained, mapping, transport, self.margin, self.reg, self.reg_norm, self.n_neighbors, rng)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['all_points', 'names_of', 'columns_for', 'named_points', 'embed_points', 'LearnedMetric', 'check_linear',
-           'cross_costs', 'vote']
+           'cross_costs', 'nearest', 'vote']
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #17c5e3b8
 import numpy as np
@@ -204,6 +204,18 @@ def embed_clouds(
     return with_points(data, Z.astype(np.float32))
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #89af3bf1
+def nearest(
+    D,  # (m, n) distances, from those asked about to those known
+    k,  # neighbours
+):  # (m, k) indices of the known, (m, k) weights
+    "The nearest, each with 1 / distance; where some distances are 0, those alone."
+    near = np.argpartition(D, k - 1, axis=1)[:, :k]
+    with np.errstate(divide="ignore"):
+        weight = 1 / np.take_along_axis(D, near, axis=1)
+    same = np.isinf(weight)
+    return near, np.where(same.any(axis=1, keepdims=True), same, weight)
+
+
 def vote(
     D,  # (m, n) distances, from those asked about to those known
     labels,  # (n,) classes of the known
@@ -212,12 +224,8 @@ def vote(
     "Weighted k-NN: a neighbour counts 1 / (distance x size of its class); where some distances are 0, those alone."
     classes, code = np.unique(labels, return_inverse=True)
     size = np.bincount(code)
-    k = min(k, size.min())
-    near = np.argpartition(D, k - 1, axis=1)[:, :k]
-    with np.errstate(divide="ignore"):
-        weight = 1 / np.take_along_axis(D, near, axis=1)
-    same = np.isinf(weight)
-    weight = np.where(same.any(axis=1, keepdims=True), same, weight) / size[code[near]]
+    near, weight = nearest(D, min(k, size.min()))
+    weight = weight / size[code[near]]
     share = np.zeros((len(D), len(classes)))
     np.add.at(share, (np.arange(len(D))[:, None], code[near]), weight)
     return share / share.sum(axis=1, keepdims=True), classes
@@ -229,6 +237,8 @@ def predict_proba(
     X,  # Distributions, or a list of (n_i, d) arrays
 ) -> np.ndarray:  # (m, C), in the order of classes_
     "Share of each class in the vote of the nearest clouds of the fit."
+    if self.target == "ordered":
+        raise ValueError("target='ordered' has no classes to share a vote: use predict")
     D = self.distances_to_fit(X)
     codes = self.clouds_.labels
     shares, known = vote(D, codes)
@@ -241,8 +251,12 @@ def predict_proba(
 def predict(
     self: LearnedMetric,
     X,  # Distributions, or a list of (n_i, d) arrays
-) -> np.ndarray:  # (m,) classes
-    "The class with most of the vote."
+) -> np.ndarray:  # (m,) classes; numbers with target="ordered"
+    "The class with most of the vote; with target='ordered' the mean of the nearest, weighted by 1 / distance."
+    if self.target == "ordered":
+        from ggml_nb.estimator.ordered import neighbour_mean
+
+        return neighbour_mean(self.distances_to_fit(X), self.clouds_.classes)
     winner = self.predict_proba(X).argmax(axis=1)
     return np.asarray(self.classes_)[winner]
 
@@ -253,10 +267,14 @@ def score(
     X,  # Distributions, or a list of (n_i, d) arrays
     y=None,  # (m,) classes; a Distributions has its own
 ) -> float:
-    "Share of the clouds whose class is predicted rightly."
+    "Share of the clouds whose class is predicted rightly; with target='ordered' Spearman's correlation."
     truth = X.classes if y is None and isinstance(X, Distributions) else y
     if truth is None:
         raise ValueError("y is missing: a list of clouds needs one label per cloud")
+    if self.target == "ordered":
+        from ggml_nb.estimator.ordered import spearman
+
+        return spearman(truth, self.predict(X))
     return float(accuracy_score(np.asarray(truth), self.predict(X)))
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #5783e5e0

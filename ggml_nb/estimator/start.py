@@ -134,6 +134,8 @@ def training_coordinates(
     begin = spectral_start
     if distributions.batches is not None and len(np.unique(distributions.batches)) > 1:
         from ggml_nb.estimator.batches import batch_start as begin
+    elif distributions.labels.dtype.kind == "f":  # numbers whose order counts
+        from ggml_nb.estimator.ordered import ordered_start as begin
     start = begin(distributions, rank, n_jobs=n_jobs, seed=int(rng.integers(2**31)), scale=scale)
     if mix:
         A = start.axes if init == "spectral" else rng.standard_normal(start.axes.shape)

@@ -227,7 +227,7 @@ def cache_file(
 ):  # Path
     "Where the row of one method, split and level is kept."
     sizes = [race.rank, race.k[level], race.n_learn, race.n_points, race.seed, race.clustered.tolist()]
-    sizes += ["votes by class size", joblib.hash([race.types, race.distributions.batches])]
+    sizes += ["votes by class size", race.target, joblib.hash([race.types, race.distributions.batches])]
     text = json.dumps([data, [x.tolist() for x in race.splits[s]], level, name, method, sizes], default=identity)
     key = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
     return folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{level}-{s}-{key}.json"

@@ -20,7 +20,8 @@ from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
 from ..estimator.fisher import shuffle_labels
-from .evaluation import accuracies, as_model, check_splits, one_split, split_distributions
+from ..estimator.ordered import as_classes
+from .evaluation import as_model, check_splits, figures, one_split, splits_for, target_of
 from ..method.arrays import warn
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #c46835d0
@@ -93,10 +94,11 @@ def mean_accuracies(
     model,  # estimator
     splits,  # list of (train, test)
     k,  # neighbours
-):  # DataFrame row: accuracy, balanced_accuracy
+):  # DataFrame row: accuracy, balanced_accuracy; or spearman
     "Mean over splits of what the vote gets right."
     said = [one_split(distributions, model, train, test, k)[1] for train, test in splits]
-    rows = [accuracies(distributions.classes[test], answers) for (_, test), answers in zip(splits, said)]
+    truth, kind = [distributions.classes[test] for _, test in splits], target_of(model)
+    rows = [figures(true, answers, kind) for true, answers in zip(truth, said)]
     return pd.DataFrame(rows).mean()
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #fb0e8a66
@@ -105,26 +107,28 @@ def permutation_test(
     model=None,  # GGML
     n_permutations=20,  # at most; fewer where the design has no more labellings
     seed=0,
-    statistic="balanced_accuracy",  # or "accuracy"
+    statistic="balanced_accuracy",  # or "accuracy"; with target="ordered" it is Spearman's correlation
     *,
     n_splits=10,
     test_size=0.5,
     k=5,  # neighbours
     n_jobs=None,  # threads of the default model, None for all cores
     verbose=0,  # 1 shows a progress bar
-):  # dict: accuracy, balanced_accuracy, chance (n_permutations,) of the statistic, p_value
+):  # dict: accuracy, balanced_accuracy (or spearman), chance (n_permutations,) of the statistic, p_value
     "Is the held-out score better than on shuffled labels? p = (1 + #{chance >= score}) / (1 + len(chance))."
     if statistic not in ("accuracy", "balanced_accuracy"):
         raise ValueError(f"statistic must be 'balanced_accuracy' or 'accuracy', got {statistic!r}")
     for name, value in {"n_permutations": n_permutations, "k": k}.items():
         check_scalar(value, name, numbers.Integral, min_val=1)
-    check_splits(distributions, n_splits, test_size, seed)
+    kind, how = target_of(model), (n_splits, test_size, seed)
+    statistic = "spearman" if kind == "ordered" else statistic
+    check_splits(as_classes(distributions, kind), *how)
     labellings = [distributions, *other_labellings(distributions, n_permutations, seed)]
     model, scores = as_model(model, seed, n_jobs), []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "labels: .* two distributions")  # said above
         for x in tqdm(labellings, "labellings", disable=not verbose):
-            scores.append(mean_accuracies(x, model, split_distributions(x, n_splits, test_size, seed), k))
+            scores.append(mean_accuracies(x, model, splits_for(kind, x, *how), k))
     true, chance = scores[0], np.array([score[statistic] for score in scores[1:]])
     p_value = (1 + (chance >= true[statistic] - 1e-12).sum()) / (1 + len(chance))
     return {**true, "chance": chance, "p_value": p_value}
@@ -151,6 +155,8 @@ def majority_answers(
 ):  # DataFrame, a row a sample: donor, truth, answer, agreement, right, splits
     "The answer of most splits, of equals that with the larger vote; the shares of splits that gave it, or the truth."
     each = answers.groupby("sample", sort=False)
+    if answers.vote.isna().all():  # numbers: nobody has voted, and their mean is the answer
+        return each[["donor", "truth"]].first().assign(answer=each.prediction.mean(), splits=each.size()).reset_index()
     said = answers.groupby(["sample", "prediction"], sort=False).vote.agg(["size", "sum"])
     best = said.sort_values(["size", "sum"], kind="stable").reset_index().groupby("sample").last()
     table = each[["donor", "truth"]].first().assign(answer=best.prediction, agreement=best["size"] / each.size())

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['grouped_split', 'mend_split', 'check_splits', 'split_distributions', 'ask', 'knn_score', 'check_distances',
-           'clustering_scores', 'accuracies', 'held_out_scores', 'as_model', 'one_split', 'answer_table',
-           'cross_validate']
+           'clustering_scores', 'accuracies', 'held_out_scores', 'target_of', 'figures', 'splits_for', 'as_model',
+           'one_split', 'answer_table', 'cross_validate']
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #67af16dc
 import numbers
@@ -25,6 +25,8 @@ from tqdm.auto import tqdm
 from ..method.distributions import check_clouds
 from ..estimator.estimator import GGML
 from ..estimator.metric import vote
+from ..estimator.ordered import as_classes, neighbour_mean, spearman
+from ..estimator.stopping import class_and_batch
 from ..method.arrays import warn
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #58351cbe
@@ -33,25 +35,33 @@ def grouped_split(
     groups,  # (n,) donors
     test_size,  # share held out, rounded to 1/2, 1/3, ... or 1/2, 2/3, ...
     rng,  # numpy Generator
+    strata=None,  # (n,) int classes within batches, default the classes
     attempts=100,  # draws until every class is on both sides
 ):  # train, test
-    "One random split that keeps donors whole, every class on both sides, and two of its donors to learn from."
+    """One random split that keeps donors whole, every class on both sides, and two of its donors to learn from.
+
+    Where that can be had, a class is also on both sides in every batch in which it has two donors."""
+    strata = labels if strata is None else strata
     folds = max(2, round(1 / min(test_size, 1 - test_size)))
     if len(np.unique(groups)) < folds:
         raise ValueError(f"groups: {len(np.unique(groups))} donors cannot be split {folds} ways; need more donors")
-    donors, second_best = [groups[labels == c] for c in np.unique(labels)], None
+    donors, found = [groups[labels == c] for c in np.unique(labels)], {}
+    several = [d for d in (np.unique(groups[strata == s]) for s in np.unique(strata)) if len(d) > 1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn's, on classes with fewer members than folds
         for _ in range(attempts):
             kfold = StratifiedGroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
-            halves = list(next(kfold.split(labels, labels, groups)))[:: 1 if test_size <= 0.5 else -1]
+            halves = list(next(kfold.split(labels, strata, groups)))[:: 1 if test_size <= 0.5 else -1]
             for train, test in (halves, halves[::-1])[: 2 if folds == 2 else 1]:  # of halves either may learn
                 learn, aside = ([len(np.intersect1d(d, groups[side])) for d in donors] for side in (train, test))
-                if min(*learn, *aside) and all(n >= min(2, n + m - 1) for n, m in zip(learn, aside)):
-                    return train, test
-                second_best = (train, test) if min(*learn, *aside) else second_best
-    if second_best is not None:
-        return second_best
+                if min(*learn, *aside):
+                    two = all(n >= min(2, n + m - 1) for n, m in zip(learn, aside))
+                    spread = all(np.isin(d, groups[train]).any() and np.isin(d, groups[test]).any() for d in several)
+                    found[two, spread] = train, test
+                    if two and spread:
+                        return train, test
+    if found:
+        return found[max(found)]
     raise ValueError(
         f"groups: {attempts} draws left a class off a side: too few donors for test_size={test_size}, take more or 0.5"
     )
@@ -110,13 +120,16 @@ def split_distributions(
     test_size=0.5,  # share of the distributions held out; with groups rounded to 1/2, 1/3, ... or 1/2, 2/3, ...
     seed=0,
 ):  # list of (train, test) index arrays
-    "Random splits, stratified, every class on both sides; all distributions of a group (donor) fall on one side."
+    "Random splits, stratified by class and batch, every class on both sides; a group (donor) is on one side."
     check_splits(distributions, n_splits, test_size, seed)
     labels, groups, rng = distributions.labels, distributions.groups, np.random.default_rng(seed)
+    strata = class_and_batch(labels, distributions.batches)
     if groups is None:
-        splits = StratifiedShuffleSplit(n_splits, test_size=test_size, random_state=seed).split(labels, labels)
+        aside = int(np.ceil(test_size * len(labels)))
+        strata = strata if len(np.unique(strata)) <= min(aside, len(labels) - aside) else labels
+        splits = StratifiedShuffleSplit(n_splits, test_size=test_size, random_state=seed).split(labels, strata)
         return [mend_split(labels, train, test, rng) for train, test in splits]
-    splits = [grouped_split(labels, groups, test_size, rng) for _ in range(n_splits)]
+    splits = [grouped_split(labels, groups, test_size, rng, strata) for _ in range(n_splits)]
     share = max((len(test) / len(labels) for _, test in splits), key=lambda share: abs(share - test_size))
     if abs(share - test_size) > 0.2:
         most = np.unique(groups, return_counts=True)[1].max()
@@ -131,7 +144,8 @@ def ask(
     train,  # indices whose labels are known
     test,  # indices to predict
     k=5,  # neighbours
-):  # (m,) predicted classes, (m,) their share of the vote
+    target="classes",  # "ordered": labels are numbers, and the answer is one
+):  # (m,) predicted classes, (m,) their share of the vote (numbers have none: NaN)
     "What the nearest known distributions say of the others."
     D, labels = np.asarray(D), np.asarray(labels)
     if D.ndim != 2 or D.shape != (len(labels), len(labels)):
@@ -139,6 +153,8 @@ def ask(
     check_scalar(k, "k", numbers.Integral, min_val=1)
     if set(np.asarray(train)) & set(np.asarray(test)):
         raise ValueError("train and test share indices: a held-out score needs disjoint sets")
+    if target == "ordered":
+        return neighbour_mean(D[np.ix_(test, train)], labels[train], k), np.full(len(test), np.nan)
     share, classes = vote(D[np.ix_(test, train)], labels[train], k)
     return classes[share.argmax(axis=1)], share.max(axis=1)
 
@@ -216,6 +232,31 @@ def held_out_scores(
     return {**accuracies(labels[test], answers), **clustering_scores(D[np.ix_(test, test)], labels[test])}
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #337ec63d
+def target_of(
+    model,  # estimator
+) -> str:  # "classes" or "ordered"
+    "What its labels are."
+    return getattr(model, "target", "classes")
+
+
+def figures(
+    truth,  # (m,) classes, or numbers
+    answers,  # (m,) predicted
+    target="classes",
+):  # dict: accuracy and balanced_accuracy, or spearman
+    "How good answers are."
+    return {"spearman": spearman(truth, answers)} if target == "ordered" else accuracies(truth, answers)
+
+
+def splits_for(
+    target,  # "classes" or "ordered"
+    distributions,  # Distributions
+    *how,  # n_splits, test_size, seed
+):  # list of (train, test)
+    "Splits stratified by class, or by grades of the numbers (lesson 37d)."
+    return split_distributions(as_classes(distributions, target), *how)
+
+
 def as_model(
     model,  # estimator, or None
     seed,
@@ -235,7 +276,7 @@ def one_split(
 ):  # (n, n) distances, (m,) answers, (m,) their share of the vote
     "Learn on one side, and ask about the other."
     D = clone(model).fit(distributions.subset(train)).pairwise(distributions)
-    return D, *ask(D, distributions.classes, train, test, k)
+    return D, *ask(D, distributions.classes, train, test, k, target_of(model))
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #1a4900d5
 def answer_table(
@@ -261,14 +302,15 @@ def cross_validate(
     verbose=0,  # 1 shows a progress bar
     return_answers=False,  # also a row a split and held-out sample: split, sample, donor, truth, prediction, vote
 ):  # DataFrame, a row a split: split, seconds, accuracy, balanced_accuracy, mi, ari, vi; perhaps the answers
-    "Held-out figures of one estimator over repeated splits; it learns from the training half only."
+    "Held-out figures of one estimator over repeated splits; with target='ordered' there is one, spearman."
     check_scalar(k, "k", numbers.Integral, min_val=1)
-    model = as_model(model, seed, n_jobs)
-    splits, rows, said = split_distributions(distributions, n_splits, test_size, seed), [], []
+    model, rows, said = as_model(model, seed, n_jobs), [], []
+    splits = splits_for(target_of(model), distributions, n_splits, test_size, seed)
     for s, (train, test) in enumerate(tqdm(splits, "splits", disable=not verbose)):
         began, truth = time.perf_counter(), distributions.classes[test]
         D, answers, votes = one_split(distributions, model, train, test, k)
-        row = {"split": s, "seconds": time.perf_counter() - began, **accuracies(truth, answers)}
-        rows.append({**row, **clustering_scores(D[np.ix_(test, test)], truth)})
+        row = {"split": s, "seconds": time.perf_counter() - began, **figures(truth, answers, target_of(model))}
+        clusters = {} if "spearman" in row else clustering_scores(D[np.ix_(test, test)], truth)
+        rows.append({**row, **clusters})
         said.append(answer_table(distributions, test, answers, votes, split=s))
     return (pd.DataFrame(rows), pd.concat(said, ignore_index=True)) if return_answers else pd.DataFrame(rows)

@@ -194,9 +194,6 @@ def as_codes(
     if names is None and len({isinstance(value, str) for value in objects}) > 1:
         raise TypeError(f"{name} mixes text and numbers: make all of them text, as .astype(str) does")
     array = plain_type(values)
-    if array.dtype.kind == "f" and (array % 1).any():
-        some = array[array % 1 != 0][0]
-        raise ValueError(f"{name} must be classes, got the number {some}: cut them into classes, as pandas.cut does")
     if names is None:
         names, array = sorted_names(values)
     names = np.asarray(names)

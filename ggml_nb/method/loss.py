@@ -13,10 +13,10 @@ import torch
 def triplet_loss(
     cost_ij,  # (T,) ndarray or tensor: W(X_i, X_j), one class
     cost_jk,  # (T,) ndarray or tensor: W(X_j, X_k), two classes
-    margin,  # alpha >= 0
+    margin,  # alpha >= 0, or (T,) of them
 ):  # scalar
     "Mean over triplets of max(W(X_i, X_j) - W(X_j, X_k) + alpha, 0) (eq. 8)."
-    if not margin >= 0:
+    if not np.all(margin >= 0):
         raise ValueError(f"margin must be at least 0, got {margin}")
     violation = cost_ij - cost_jk + margin
     return (violation * (violation > 0)).mean()
@@ -25,7 +25,7 @@ def triplet_loss(
 def loss_weights(
     cost,  # (P,) costs of distinct pairs
     index,  # (T, 2) the pairs {i, j} and {j, k} of each triplet, from `unique_pairs`
-    margin,  # alpha >= 0
+    margin,  # alpha >= 0, or (T,) of them
 ):  # loss, (P,) its derivative by each cost, share of active triplets
     "The loss as a function of distinct pair costs: each active triplet adds 1/T to {i, j} and takes 1/T from {j, k}."
     if index.max() >= len(cost):

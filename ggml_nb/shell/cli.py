@@ -143,6 +143,7 @@ def read_distributions(
                 raise ValueError(message) from None
     gene_filter = None if fitted or args.gene_filter == "none" else args.gene_filter
     how = {"n_cells": args.n_cells, "gene_filter": gene_filter, "seed": args.seed, "verbose": not args.quiet}
+    how["target"] = getattr(args, "target", "classes")
     how |= {name: getattr(args, name, None) for name in ("group_key", "batch_key", "gene_names")}
     how["where"] = {}
     for text in args.where:
@@ -220,6 +221,9 @@ def fit_command(args):
     """
     from ggml_nb.shell.report import print_report, run_fit
 
+    if args.target == "ordered" and not args.no_judge:
+        say("note", "fit holds no numbers out: ggml-nb evaluate --target ordered does, and correlates")
+        args.no_judge = True
     print_report(run_on_file(args, RESULT, run_fit, **judged(args)), args.output)
 
 # %% ../../nbs/6_shell/68_cli.ipynb #61f0c3ab
@@ -227,6 +231,7 @@ SPLITS = """\b
 files in DIR:
   table.csv     mean and standard deviation of every figure, a row a metric
   splits.csv    the same figures, a row a metric and split
+  answers.csv   each sample: truth, the answer of most splits when held out, and that of each split
   report.json   mean and standard deviation, arguments, versions"""
 
 
@@ -243,7 +248,7 @@ def evaluate_command(args):
     """
     from ggml_nb.shell.report import print_evaluation, run_evaluation
 
-    files = "table.csv", "splits.csv", "report.json"
+    files = "table.csv", "splits.csv", "answers.csv", "report.json"
     print_evaluation(run_on_file(args, files, run_evaluation, n_splits=args.splits), args.output)
 
 # %% ../../nbs/6_shell/68_cli.ipynb #47c53add

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from ..cells.scrna import sample_means
 from ..estimator.checkpoint import fingerprint, read_npz, write_npz
 from ..estimator.estimator import GGML
+from ..estimator.ordered import as_classes
 from ..evaluation.evaluation import answer_table, ask, held_out_scores, split_distributions
 from ..method.distributions import Distributions
 
@@ -291,7 +292,7 @@ def learn(
 ) -> Outcome:
     "Judge on held-out samples, then learn from all of them."
     data, seconds, D, judged = distributions, {}, {}, None
-    check_classes(data.classes)
+    check_classes(as_classes(data, model.target).classes)
     splits = two_sided(data, n_splits, seed) if n_splits else []  # complains before the work
     most = euclidean_cells(data) if n_euclidean is None else n_euclidean
     n_euclidean = int(min(most, np.diff(data.offsets).max()))

@@ -6,7 +6,7 @@
 __all__ = ['PACKAGES', 'CITE', 'JUDGED', 'GENES', 'ABOUT_GENES', 'ABOUT_SCORES', 'TYPES', 'PLACED', 'sample_table', 'make_report',
            'records', 'noted', 'write_tables', 'methods_text', 'score_text', 'answer_lines', 'command_line',
            'score_tables', 'training_text', 'page_sections', 'type_table', 'run_fit', 'write_report', 'run_place',
-           'place_lines', 'print_report', 'run_evaluation', 'print_evaluation']
+           'place_lines', 'print_report', 'held_out_answers', 'run_evaluation', 'print_evaluation']
 
 # %% ../../nbs/6_shell/65_report.ipynb #44a538c7
 import json
@@ -20,6 +20,7 @@ from sklearn.base import clone
 
 from ..cells.genes import rank_genes
 from ..cells.patients import plot_placement, remember_wide
+from ..estimator.ordered import as_classes
 from ..estimator.patterns import feature_patterns
 from ..evaluation.pictures import mds_embedding
 from .figures import Picture, all_pictures, save_picture
@@ -56,7 +57,8 @@ def make_report(
 ) -> dict:  # what report.json holds
     "The numbers of a run and where they come from."
     data, model = outcome.distributions, outcome.model
-    counts = dict(zip(data.class_names.astype(str).tolist(), np.bincount(data.labels).tolist()))
+    known = as_classes(data, model.target)
+    counts = dict(zip(known.class_names.astype(str).tolist(), np.bincount(known.labels).tolist()))
     judged = {} if outcome.judged is None else {
         **summary(outcome.judged),
         "splits": int(outcome.judged.scores.split.nunique()),
@@ -294,7 +296,8 @@ def run_fit(
     "Judge on held-out halves, learn from all, write everything."
     with noted() as found:
         outcome = learn(distributions, model, seed, n_euclidean, keep, n_splits, n_permutations)
-        model.patterns_ = feature_patterns(distributions, model.components_, n_jobs=model.n_jobs)
+        known = as_classes(distributions, model.target)
+        model.patterns_ = feature_patterns(known, model.components_, n_jobs=model.n_jobs)
         ranking = rank_genes(model, distributions=distributions)
     genes = distributions.feature_names
     if distributions.symbols is not None and "symbol" not in ranking:
@@ -353,6 +356,8 @@ def run_place(
     table = placement.table.rename_axis("sample").reset_index()
     far = table[table[["ratio", "ratio_all"]].max(axis=1) > 1]
     counts = table.predicted.value_counts().to_dict()
+    if table.vote.isna().all():  # numbers
+        counts = {f"between {table.predicted.min():.3g} and {table.predicted.max():.3g}": len(table)}
     write_csv(table, folder / "placement.csv")
     write_csv(placement.distances, folder / "distances.csv", index=True, index_label="sample")
     text = "Known samples (dots, by class) and new ones (diamonds, by the class that is suggested), flattened to a map."
@@ -394,6 +399,21 @@ def print_report(
     print(f"The page is {folder}/report.html; tables, pictures and the metric are beside it")
 
 # %% ../../nbs/6_shell/65_report.ipynb #44171cfa
+def held_out_answers(
+    answers,  # DataFrame of `compare_metrics`
+) -> pd.DataFrame:  # a row a method and sample: donor, truth, the answer of most splits, then that of each split
+    "What was said of each sample, altogether and split by split; empty where a split did not hold it out."
+    from ggml_nb.evaluation.chance import majority_answers
+
+    tables = []
+    for method, said in answers.groupby("method", sort=False):
+        each = said.pivot(index="sample", columns="split", values="prediction").add_prefix("split_")
+        table = majority_answers(said).merge(each.convert_dtypes(), left_on="sample", right_index=True)
+        table.insert(0, "method", method)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
 def run_evaluation(
     distributions,  # Distributions
     model,  # GGML, unfitted
@@ -405,16 +425,18 @@ def run_evaluation(
     keep=None,  # folder that keeps finished splits, from which the same call goes on
     n_splits=10,
 ) -> dict:  # what report.json holds
-    "Learn and judge on several half/half splits: splits.csv, table.csv, report.json."
-    from ggml_nb.evaluation.comparison import SCORES, compare_metrics
+    "Learn and judge on several half/half splits: splits.csv, table.csv, answers.csv, report.json."
+    from ggml_nb.evaluation.comparison import ORDERED, SCORES, compare_metrics
 
     n_euclidean = n_euclidean or euclidean_cells(distributions)
     how = {"n_splits": n_splits, "seed": seed, "n_jobs": model.n_jobs, "verbose": model.verbose, "cache": keep}
     methods = {"ggml": clone(model).set_params(verbose=0)}, {"euclidean": "euclidean"}
     data = distributions, distributions.subsample(n_euclidean, seed)
-    splits = pd.concat([compare_metrics(x, method, **how) for x, method in zip(data, methods)])
+    how |= {"target": model.target, "return_answers": True}
+    splits, said = map(pd.concat, zip(*(compare_metrics(x, method, **how) for x, method in zip(data, methods))))
     splits.to_csv(folder / "splits.csv", index=False)
-    scores = splits.groupby("method", sort=False)[list(SCORES)]
+    write_csv(held_out_answers(said), folder / "answers.csv")
+    scores = splits.groupby("method", sort=False)[list(ORDERED if model.target == "ordered" else SCORES)]
     mean, std = scores.mean(), scores.std()
     mean.join(std, rsuffix="_std").reset_index().to_csv(folder / "table.csv", index=False)
     figures = {m: {x: {"mean": mean.loc[m, x], "std": std.loc[m, x]} for x in mean} for m in mean.index}
@@ -433,7 +455,10 @@ def print_evaluation(
     print(f"{report['splits']} splits, {halves} (mean and standard deviation)")
     for method in ("ggml", "euclidean"):
         figures = {x: f"{s['mean']:.2f} ({s['std']:.2f})" for x, s in report[method].items()}
+        if "spearman" in figures:
+            print(f"  {METHODS[method]:10} held-out Spearman correlation {figures['spearman']}")
+            continue
         clusters = "ARI {ari}, MI {mi}, VI {vi}".format(**figures)
         accuracy = f"held-out accuracy {figures['accuracy']}"
         print(f"  {METHODS[method]:10} {accuracy}   clusters of the held-out samples: {clusters}")
-    print(f"splits.csv, table.csv and report.json are in {folder}")
+    print(f"splits.csv, table.csv, answers.csv and report.json are in {folder}")

@@ -56,6 +56,20 @@ SMALL = clouds(np.repeat(["A", "B", "C"], [20, 2, 2]))
 HEAVY = clouds(np.arange(24) % 2, np.r_[np.zeros(18, int), np.arange(1, 7)])  # one donor gave 18 of 24
 
 
+@pytest.mark.parametrize("donors", [None, np.repeat(np.arange(12), 2)])
+def test_every_class_of_every_batch_is_on_both_sides(donors):
+    "Without a word on batches, some halves of these samples lack one."
+    labels, batches = np.repeat([0, 0, 1, 1], [10, 4, 2, 8]), np.repeat(["a", "b", "a", "b"], [10, 4, 2, 8])
+    if donors is not None:
+        labels, batches, donors = (np.r_[x, x[-10:-8]] for x in (labels, batches, donors + 0))
+        labels[-2:], batches[-2:], donors[-2:] = 1, "a", 12  # a second donor for class 1 in batch a
+    data, strata = clouds(labels, donors, batches), np.unique([labels, batches == "a"], axis=1, return_inverse=True)[1]
+    for train, test in split_distributions(data, 20):
+        assert len(np.unique(strata[train])) == len(np.unique(strata[test])) == 4
+    data.batches = None
+    assert min(len(np.unique(strata[half])) for split in split_distributions(data, 20) for half in split) < 4
+
+
 @pytest.mark.parametrize("test_size", [0.1, 0.2, 0.5, 0.85])
 def test_small_classes_are_on_both_sides(test_size):
     for train, test in split_distributions(SMALL, 20, test_size):

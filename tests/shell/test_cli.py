@@ -292,7 +292,25 @@ def test_paper_on_a_named_set_is_evaluate_with_ten_splits(cellxgene, tmp_path, c
 
 def test_paper_on_a_file(cells, tmp_path, call):
     call("paper", cells, *KEYS, "--splits", 2, "--max-epochs", 1, "-o", tmp_path / "out", "-q")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"splits.csv", "table.csv", "report.json"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"splits.csv", "table.csv", "answers.csv", "report.json"}
+
+
+def test_evaluate_says_what_was_answered_for_each_sample(tmp_path, call):
+    make_scrna(12, 20, 60, n_types=2, n_differential=10, severity=3, seed=0).write_h5ad(tmp_path / "cells.h5ad")
+    args = [tmp_path / "cells.h5ad", "--sample-key", "sample", "--splits", 2, "--max-epochs", 1, "-q"]
+    call("evaluate", *args, "--label-key", "label", "-o", tmp_path / "classes")
+    said = pd.read_csv(tmp_path / "classes" / "answers.csv")
+    splits = pd.read_csv(tmp_path / "classes" / "splits.csv").set_index(["method", "split"])
+    assert list(said) == "method sample donor truth answer agreement right splits split_0 split_1".split()
+    for (method, split), row in splits.iterrows():
+        mine = said[(said.method == method) & said[f"split_{split}"].notna()]
+        assert len(mine) == 6 and np.isclose((mine[f"split_{split}"] == mine.truth).mean(), row.accuracy)
+    out = call("evaluate", *args, "--label-key", "severity", "--target", "ordered", "-o", tmp_path / "ordered").out
+    said = pd.read_csv(tmp_path / "ordered" / "answers.csv")
+    assert "held-out Spearman correlation" in out and said.answer.between(0, 3).all() and "right" not in said
+    assert np.allclose(said.answer, said[["split_0", "split_1"]].mean(axis=1))
+    error = call("fit", *args[:3], "--label-key", "label", "--target", "ordered", "-o", tmp_path / "x", status=2).err
+    assert "labels must be finite numbers with target='ordered', got 'diseased'" in error
 
 
 def test_an_interrupted_download_says_how_to_go_on(call, monkeypatch):
