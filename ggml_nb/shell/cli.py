@@ -84,7 +84,7 @@ files in DIR:
   metric.npz                the metric learned from all samples, for the commands place,
                             distances, genes, and GGML.load
   patients.csv              the samples: label, held-out answer, and their maps
-  genes.csv                 the features by their share of the metric, and their weight on axes
+  genes.csv                 the features, those first that differ most (pattern), and their weights
   distances_held_out.csv    OT distances, of each pair at least one sample new to the metric
   distances.csv             the same under the metric that is kept, which has seen all samples
   distances_euclidean.csv   the same under the Euclidean metric
@@ -201,7 +201,8 @@ def announce(
     if args.quiet:
         return
     n_splits = 0 if args.no_judge else args.splits
-    seconds = estimate(distributions, model, args.euclidean_cells, n_splits, args.permutations)
+    by_type = args.cell_type_key is not None
+    seconds = estimate(distributions, model, args.euclidean_cells, n_splits, args.permutations, by_type)
     time = f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
     chosen = f"{n_splits} splits and {args.permutations} permutations (--splits, --permutations, --no-judge)"
     say("note", f"{len(distributions)} samples, {chosen}: about {time}")

@@ -256,15 +256,20 @@ def save_picture(
     folder,  # Path
     formats=("svg", "png"),  # of the files
 ):
-    "Draw it once, write it in each format."
+    "Draw it once, lay it out once, render it once for each format (`savefig` renders each twice)."
     import matplotlib as mpl
+    from matplotlib.backend_bases import get_registered_canvas_class
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": picture.name, "font.size": 9}):
-        figure = Figure(figsize=picture.size, layout="constrained", dpi=140)
+        figure = Figure(figsize=picture.size, layout="constrained")
+        FigureCanvasAgg(figure)  # measures text
         picture.draw(figure.subplots())
-        figure.draw_without_rendering()
+        figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
         for kind in formats:
+            figure.dpi = 140  # another format left its own
+            canvas = get_registered_canvas_class(kind)(figure)
             metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-            figure.savefig(folder / f"{picture.name}.{kind}", metadata=metadata)
+            getattr(canvas, f"print_{kind}")(folder / f"{picture.name}.{kind}", metadata=metadata)
