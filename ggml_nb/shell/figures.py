@@ -60,6 +60,7 @@ def plot_history(
 # %% ../../nbs/6_shell/63_figures.ipynb #835394b0
 def sample_bars(
     outcome,  # Outcome
+    method="ggml",  # whose answers
 ) -> dict:  # for `plot_clustermap`
     "Batches where there are any, and wrong answers where samples were held out."
     from ggml_nb.evaluation.pictures import COLORS, sorted_classes
@@ -69,7 +70,7 @@ def sample_bars(
         names = sorted_classes(batches)
         bars["batch"] = np.asarray(batches).astype(str), dict(zip(names, COLORS[8:] * (1 + len(names) // 12)))
     if outcome.judged is not None:
-        answer = np.where(by_sample(outcome.judged, outcome.distributions).right, "right", "wrong")
+        answer = np.where(by_sample(outcome.judged, outcome.distributions, method).right, "right", "wrong")
         bars["held-out answer"] = answer, {"right": "#E8E8E8", "wrong": "#000000"}
     return bars
 
@@ -79,10 +80,11 @@ def plot_samples(
     coordinates,  # (n, 2)
     outcome,  # Outcome
     title,
+    method="ggml",  # whose answers
 ):
     "Map of the samples, those with a wrong held-out answer ringed."
     plot_embedding(coordinates, outcome.distributions.classes, ax, title, s=40)
-    wrong = [] if outcome.judged is None else ~by_sample(outcome.judged, outcome.distributions).right.to_numpy()
+    wrong = [] if outcome.judged is None else ~by_sample(outcome.judged, outcome.distributions, method).right.to_numpy()
     if np.any(wrong):
         ring = {"s": 110, "facecolors": "none", "edgecolors": "black", "linewidths": 1, "label": "wrong when held out"}
         ax.scatter(*coordinates[wrong].T, **ring)
@@ -118,12 +120,12 @@ def sample_pictures(
         if outcome.judged is not None:
             score = f": held-out accuracy {scores[method]['mean']:.2f}"
 
-        def clusters(ax, D=D, title=METHODS[method] + score):
+        def clusters(ax, D=D, method=method, title=METHODS[method] + score):
             names = data.sample_names if n <= 60 else None
-            plot_clustermap(D, data.classes, ax, title, names=names, bars=sample_bars(outcome))
+            plot_clustermap(D, data.classes, ax, title, names=names, bars=sample_bars(outcome, method))
 
-        def samples(ax, Z=embeddings[method], title=METHODS[method] + score):
-            plot_samples(ax, Z, outcome, title)
+        def samples(ax, Z=embeddings[method], method=method, title=METHODS[method] + score):
+            plot_samples(ax, Z, outcome, title, method)
 
         text = f"OT distances of all {n} samples under the {'learned' if not end else 'Euclidean'} metric"
         pictures.append(Picture(f"clustermap{end}", f"{text}, ordered by average linkage. {said}", clusters, (5.6, 6)))

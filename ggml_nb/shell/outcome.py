@@ -9,6 +9,7 @@ __all__ = ['METHODS', 'FIGURES', 'timed', 'euclidean_cells', 'checkpoint_in', 's
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #bda8b705
 import time
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,7 +178,8 @@ def half_distances(
 ):  # (n, n) distances, without pairs of which neither was held out; (d,) bool, the first features
     "Learn on one half, measure the other."
     half, trial = distributions.subset(train), clone(model).set_params(verbose=0)
-    with checkpoint_in(keep, trial, half):
+    with checkpoint_in(keep, trial, half), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on confounders: the fit on all says it once
         trial.fit(half)
     share = (trial.components_ * trial.scale_) ** 2  # lesson 54
     head = np.isin(np.arange(half.d), np.argsort(-share.sum(axis=0), kind="stable")[: min(50, -(-half.d // 2))])
