@@ -215,6 +215,7 @@ def plot_placement(
     placement,  # of `place_patients`
     ax=None,  # matplotlib Axes
     title="",
+    palette=None,  # colours of the classes: a dict, or a list in their order
 ):  # the Axes
     "Map of old samples (dots, by class) and new ones (diamonds, by predicted class; named if far, or few)."
     import matplotlib.pyplot as plt
@@ -222,7 +223,7 @@ def plot_placement(
     from ggml_nb.evaluation.pictures import as_text, class_colors, mds_embedding
 
     ax, labels = ax or plt.gca(), np.asarray(placement.labels).astype(str)
-    Z, n, colors = mds_embedding(placement.distances), len(labels), class_colors(placement.labels)
+    Z, n, colors = mds_embedding(placement.distances), len(labels), class_colors(placement.labels, palette)
     for name, color in colors.items():
         ax.scatter(*Z[:n][labels == name].T, color=color, s=25, label=as_text(name))
     guess = [colors[str(c)] for c in placement.table.predicted]
