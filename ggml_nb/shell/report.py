@@ -22,7 +22,7 @@ from ..cells.genes import rank_genes
 from ..cells.patients import plot_placement, remember_wide
 from ..estimator.patterns import feature_patterns
 from ..evaluation.pictures import mds_embedding, representation_scores
-from .figures import Picture, all_pictures, save_picture
+from .figures import Picture, all_pictures, below, save_picture
 from .outcome import FIGURES, METHODS, by_sample, euclidean_cells, learn, p_value, summary, timed
 from .outputs import write_csv
 from .page import as_picture, as_table, write_page
@@ -378,7 +378,7 @@ def run_place(
     write_csv(table, folder / "placement.csv")
     write_csv(placement.distances, folder / "distances.csv", index=True, index_label="sample")
     text = "Known samples (dots, by class) and new ones (diamonds, by the class that is suggested), flattened to a map."
-    picture = Picture("patients", text, lambda ax: plot_placement(placement, ax, ""), (7.6, 5))
+    picture = Picture("patients", text, lambda ax: below(plot_placement(placement, ax, "")), (5.6, 5))
     save_picture(picture, folder, {"svg", *formats})
     report = {"placed": records(table), "classes": counts, "far": far["sample"].astype(str).tolist()}
     report |= {"known": len(placement.labels), "arguments": arguments, "warnings": list(messages)}
