@@ -22,7 +22,7 @@ from ..method.distributions import Distributions, check_clouds
 from .genes import learned_axes
 from ..method.mahalanobis import match_features, project
 from ..estimator.epoch import with_points
-from ..solver.pairs import PairwiseTransport
+from ..solver.pairs import PairwiseTransport, one_blas_thread
 from .scrna import fitted_distributions, from_anndata, record
 from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear, vote
@@ -53,6 +53,7 @@ def isolation(
     return D[n:, :n].min(axis=1) / (largest if np.isfinite(largest) else np.nan)  # one donor alone is no yardstick
 
 # %% ../../nbs/5_cells/56_patients.ipynb #0b91a5a3
+@one_blas_thread  # with more, the last digits depend on how many
 def principal_axes(
     points,  # (N, d) ndarray or CSR
     n_components=50,

@@ -111,7 +111,7 @@ files in DIR:
   metric.npz                the metric learned from all samples, for the commands place,
                             distances, genes, and GGML.load
   patients.csv              the samples: label, held-out answer, and their maps
-  genes.csv                 the features, those first that differ most (pattern), and their weights
+  genes.csv                 the features, those that differ most first, and their weights
   distances_held_out.csv    OT distances, of each pair at least one sample new to the metric
   distances.csv             the same under the metric that is kept, which has seen all samples
   distances_euclidean.csv   the same under the Euclidean metric
