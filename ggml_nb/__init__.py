@@ -25,6 +25,7 @@ _HOMES = {
     "evaluation.tuning": "TunedGGML grid_search plot_grid",
     "cells.genes": "gene_stability plot_genes plot_ranking pseudobulk_test rank_genes",
     "cells.pathways": "enrich_genes enrich_gprofiler gene_interactions plot_interactions prerank_genes",
+    "cells.maps": "embed_samples",
     "cells.patients": "place_patients plot_placement",
     "cells.relevance": "cell_relevance compare_cell_types explain_distance plot_explanation plot_relevance summarize summary_error",
     "cells.scrna": "fit_anndata fitted_distributions from_anndata project_anndata sample_means",

@@ -22,7 +22,7 @@ from ..method.distributions import Distributions, check_clouds
 from .genes import learned_axes
 from ..method.mahalanobis import match_features, project
 from ..estimator.epoch import with_points
-from ..solver.pairs import PairwiseTransport
+from ..solver.pairs import PairwiseTransport, one_blas_thread
 from .scrna import fitted_distributions, from_anndata, record
 from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear, vote
@@ -54,6 +54,7 @@ def isolation(
     return D[n:, :n].min(axis=1) / (largest if np.isfinite(largest) else np.nan)  # one donor alone is no yardstick
 
 # %% ../../nbs/5_cells/56_patients.ipynb #0b91a5a3
+@one_blas_thread  # with more, the last digits depend on how many
 def principal_axes(
     points,  # (N, d) ndarray or CSR
     n_components=50,
@@ -231,6 +232,7 @@ def plot_placement(
     placement,  # of `place_patients`
     ax=None,  # matplotlib Axes
     title="",
+    palette=None,  # colours of the classes: a dict, or a list in their order
 ):  # the Axes
     "Map of old samples (dots, by class) and new ones (diamonds, by predicted class; named if far, or few)."
     import matplotlib.pyplot as plt
@@ -238,7 +240,7 @@ def plot_placement(
     from ggml_nb.evaluation.pictures import as_text, class_colors, mds_embedding
 
     ax, labels = ax or plt.gca(), np.asarray(placement.labels).astype(str)
-    Z, n, colors = mds_embedding(placement.distances), len(labels), class_colors(placement.labels)
+    Z, n, colors = mds_embedding(placement.distances), len(labels), class_colors(placement.labels, palette)
     for name, color in colors.items():
         ax.scatter(*Z[:n][labels == name].T, color=color, s=25, label=as_text(name))
     guess = placement.table.predicted

@@ -69,13 +69,14 @@ def plot_relevance(
     relevance,  # DataFrame of `cell_relevance`
     ax=None,  # matplotlib Axes
     title="",
+    cmap="cividis",
 ):  # the Axes
     "Cells coloured by their held-out accuracy, the relevant ones on top."
     import matplotlib.pyplot as plt
 
     ax, order = ax or plt.gca(), np.argsort(relevance.accuracy.fillna(0).to_numpy(), kind="stable")
     accuracy = relevance.accuracy.to_numpy()[order]
-    shown = ax.scatter(*np.asarray(coordinates)[order].T, c=accuracy, s=8, cmap="cividis", vmin=0, vmax=1, linewidths=0)
+    shown = ax.scatter(*np.asarray(coordinates)[order].T, c=accuracy, s=8, cmap=cmap, vmin=0, vmax=1, linewidths=0)
     plt.colorbar(shown, ax=ax, label="held-out accuracy of the neighbourhood")
     ax.set(xticks=[], yticks=[], title=title)
     return ax

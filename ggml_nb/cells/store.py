@@ -217,6 +217,7 @@ def slots(
         var=frames["var"],
         raw=raw,
         X=slot(store, "X"),
+        uns=slot(store, "uns") or {},
         **{key: {k: child(group, k) for k in group} for key, group in parts.items()},
         n_obs=n_rows(frames["obs"], "obs") if in_file(frames["obs"]) else len(frames["obs"]),
     )

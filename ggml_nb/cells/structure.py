@@ -27,7 +27,7 @@ def check_memory(
     "What does not fit is refused before it is read."
     if n_bytes > max_gb * 2**30:
         need = f"{name} would take {n_bytes / 2**30:.3g} GiB of memory, and max_gb is {max_gb:g}"
-        raise ValueError(f"{need}: draw fewer cells (n_cells), or raise max_gb")
+        raise ValueError(f"{need}: draw fewer cells (n_cells), or raise max_gb (--max-gb)")
 
 # %% ../../nbs/5_cells/51a_structure.ipynb #40ad41cf
 def check_array(

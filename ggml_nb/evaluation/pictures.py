@@ -34,7 +34,10 @@ MARKERS = "o^sDvP*X"
 def sorted_classes(
     labels,  # (n,) classes
 ):  # list of str
-    "The classes in a reader's order: 2 before 10, also within text."
+    "The classes in a reader's order: that of categories, or 2 before 10, also within text."
+    kind = getattr(labels, "dtype", None)
+    if hasattr(kind, "categories"):
+        return [str(name) for name in kind.categories if (np.asarray(labels) == name).any()]
     labels = np.asarray(labels)
     if labels.dtype.kind in "iuf":
         return np.unique(labels).astype(str).tolist()
@@ -45,9 +48,16 @@ def sorted_classes(
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #cb15c800
 def class_colors(
     labels,  # (n,) classes
+    palette=None,  # dict of class and colour; or colours in the order of the classes, as adata.uns["<key>_colors"]
 ):  # dict of class and colour
     "One colour a class, the same in every picture; after twenty they come again."
-    return dict(zip(sorted_classes(labels), itertools.cycle(COLORS)))
+    names = sorted_classes(labels)
+    if not isinstance(palette, dict):
+        return dict(zip(names, itertools.cycle(COLORS if palette is None else list(palette))))
+    palette = {str(name): color for name, color in palette.items()}
+    if missing := [name for name in names if name not in palette]:
+        raise ValueError(f"palette has no colour for {missing[0]!r}; it has {', '.join(palette)}")
+    return {name: color for name, color in palette.items() if name in names}
 
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #cbd3d92c
 def as_text(
@@ -82,12 +92,14 @@ def plot_clustermap(
     title="",
     names=None,  # (n,) of the rows, written at the right
     bars=None,  # more bars at the side: dict of title and (n,) values, or (values, dict of value and colour)
+    palette=None,  # see `class_colors`
+    cmap="viridis",  # of the distances
 ):  # the Axes
     "Distances as an image, ordered by average linkage, with the tree above and class colours at the side."
     import matplotlib.pyplot as plt
     from matplotlib.colors import to_rgb
 
-    D, colors = check_distances(D, labels), class_colors(labels)
+    D, colors = check_distances(D, labels), class_colors(labels, palette)
     ax, labels = ax or plt.gca(), np.asarray(labels).astype(str)
     tree = linkage(squareform(D, checks=False), "average", optimal_ordering=len(D) <= 200)
     top, side, bar = (ax.inset_axes(box) for box in ([0, 1.01, 1, 0.17], [-0.055, 0, 0.04, 1], [1.02, 0, 0.035, 0.6]))
@@ -95,10 +107,10 @@ def plot_clustermap(
     for line in top.collections:
         line.set_linewidth(0.8)
     top.set_title(title)
-    image = ax.imshow(D[np.ix_(order, order)], cmap="viridis", aspect="auto")
+    image = ax.imshow(D[np.ix_(order, order)], cmap=cmap, aspect="auto")
     side.imshow(np.array([[to_rgb(colors[labels[i]])] for i in order]), aspect="auto", interpolation="nearest")
     for place, (name, values) in enumerate((bars or {}).items()):
-        values, own = values if isinstance(values, tuple) else (values, class_colors(values))
+        values, own = values if isinstance(values, tuple) else (values, class_colors(values, COLORS[8:] + COLORS[:8]))
         strip = ax.inset_axes([-0.105 - 0.05 * place, 0, 0.04, 1])
         strip.imshow([[to_rgb(own[str(values[i])])] for i in order], aspect="auto", interpolation="nearest")
         strip.axis("off")
@@ -156,13 +168,14 @@ def plot_embedding(
     labels,  # (n,) classes
     ax=None,  # matplotlib Axes
     title="",
+    palette=None,  # see `class_colors`
     **kwargs,  # for Axes.scatter, but the colour
 ):  # the Axes
     "Scatter plot coloured by class; points in random order, so that no class covers another."
     import matplotlib.pyplot as plt
     from matplotlib.markers import MarkerStyle
 
-    coordinates, colors = np.asarray(coordinates), class_colors(labels)
+    coordinates, colors = np.asarray(coordinates), class_colors(labels, palette)
     if coordinates.shape != (len(labels), 2):
         raise ValueError(f"coordinates must have shape ({len(labels)}, 2), a row a label, got {coordinates.shape}")
     if given := {"c", "color", "facecolor", "facecolors"} & set(kwargs):

@@ -7,6 +7,7 @@ __all__ = ['Distributions', 'check_clouds', 'check_distributions']
 
 # %% ../../nbs/1_method/11_distributions.ipynb #03b8932e
 import copy
+import html
 import os
 
 import numpy as np
@@ -124,6 +125,17 @@ def __repr__(self: Distributions):
     classes = ", ".join(f"{name}: {count}" for name, count in zip(self.class_names, counts))
     kind = "CSR" if sparse.issparse(self.points) else "dense"
     return f"Distributions(n={len(self)}, points={self.points.shape[0]}, d={self.d}, {kind}; {classes})"
+
+
+@patch
+def _repr_html_(self: Distributions):
+    "A row a class, for notebooks."
+    rows = ["<th>class</th><th>distributions</th><th>donors</th><th>points</th>"]
+    for c, name in enumerate(self.class_names):
+        which = np.flatnonzero(self.labels == c)
+        counts = len(which), len(np.unique(self.donors[which])), np.diff(self.offsets)[which].sum()
+        rows.append("".join(f"<td>{html.escape(str(value))}</td>" for value in (name, *counts)))
+    return f"<p>{html.escape(repr(self))}</p><table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 # %% ../../nbs/1_method/11_distributions.ipynb #9a0bd7bb
 @patch

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ABOUT', 'EXAMPLES', 'STYLE', 'FILES', 'TABLES', 'PICTURES', 'RESULT', 'SPLITS', 'PLACED', 'NEW', 'SETS', 'BAD',
-           'Group', 'commands', 'make_model', 'judged', 'demo_command', 'read_distributions', 'types_of', 'run_on_file',
-           'announce', 'fit_command', 'evaluate_command', 'read_metric', 'distances_command', 'place_command',
-           'genes_command', 'fetch_named', 'download_command', 'paper_command', 'say', 'show_warning', 'explain',
-           'Stopped', 'stop', 'stoppable', 'main']
+           'Group', 'commands', 'make_model', 'heard', 'judged', 'demo_command', 'read_distributions', 'types_of',
+           'run_on_file', 'announce', 'fit_command', 'evaluate_command', 'read_metric', 'distances_command',
+           'place_command', 'genes_command', 'fetch_named', 'download_command', 'paper_command', 'say', 'show_warning',
+           'explain', 'Stopped', 'stop', 'stoppable', 'main']
 
 # %% ../../nbs/6_shell/68_cli.ipynb #a3b166a2
 import os
@@ -16,6 +16,7 @@ import sys
 import threading
 import warnings
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 
 import click
@@ -75,6 +76,32 @@ def make_model(
     check_parameters(model)
     return model
 
+# %% ../../nbs/6_shell/68_cli.ipynb #4ceef192
+def heard(
+    command,  # function of the parsed arguments, and more
+):  # the same, which says when it compiles
+    "Say so, once, when numba compiles our solver: later runs find it on the disk."
+
+    @wraps(command)
+    def call(args, *others, **how):
+        from numba.core import event
+
+        class Ear(event.Listener):
+            said = args.quiet
+
+            def on_start(self, begun):
+                if not self.said and begun.data["dispatcher"].py_func.__module__.startswith("ggml_nb."):
+                    self.said = True
+                    say("note", "compiling the solver, once: about half a minute")
+
+            def on_end(self, ended):
+                pass
+
+        with event.install_listener("numba:compile", Ear()):
+            return command(args, *others, **how)
+
+    return call
+
 # %% ../../nbs/6_shell/68_cli.ipynb #763e2994
 FILES = """\b
 files in DIR:
@@ -84,7 +111,7 @@ files in DIR:
   metric.npz                the metric learned from all samples, for the commands place,
                             distances, genes, and GGML.load
   patients.csv              the samples: label, held-out answer, and their maps
-  genes.csv                 the features by their share of the metric, and their weight on axes
+  genes.csv                 the features, those that differ most first, and their weights
   distances_held_out.csv    OT distances, of each pair at least one sample new to the metric
   distances.csv             the same under the metric that is kept, which has seen all samples
   distances_euclidean.csv   the same under the Euclidean metric
@@ -110,6 +137,7 @@ def judged(
 @judging
 @drawing
 @running("folder for the results", default="demo-report")
+@heard
 def demo_command(args):
     "Fit on the paper's synthetic data."
     from ggml_nb.method.synthetic import make_distributions
@@ -135,16 +163,16 @@ def read_distributions(
     source = {"layer": args.layer or None, "use_rep": args.use_rep}
     if fitted is not None and args.layer is args.use_rep is None:
         source |= fitted.source_
-        with opened(args.file) as cells:
+        with opened(args.file, args.max_gb) as cells:
             try:
-                expression(cells, **source)
+                expression(cells, **source, max_gb=args.max_gb)
             except KeyError as error:
                 message = f"the metric is of other values: {error.args[0]}; say --layer NAME, or --layer '' for X"
                 raise ValueError(message) from None
     gene_filter = None if fitted or args.gene_filter == "none" else args.gene_filter
     how = {"n_cells": args.n_cells, "gene_filter": gene_filter, "seed": args.seed, "verbose": not args.quiet}
     how["target"] = getattr(args, "target", "classes")
-    how |= {name: getattr(args, name, None) for name in ("group_key", "batch_key", "gene_names")}
+    how |= {name: getattr(args, name, None) for name in ("group_key", "batch_key", "gene_names", "max_gb")}
     how["where"] = {}
     for text in args.where:
         column, _, value = text.partition("=")
@@ -162,14 +190,15 @@ def types_of(
 
     if not args.cell_type_key:
         return None
-    with opened(args.file) as cells:
+    with opened(args.file, args.max_gb) as cells:
         there = columns_of(cells.obs)
         if args.cell_type_key not in there:
             raise KeyError(f"--cell-type-key {args.cell_type_key!r} is not a column of obs; there are {there}")
-        types = read_table(cells.obs, [args.cell_type_key], "obs")[args.cell_type_key]
+        types = read_table(cells.obs, [args.cell_type_key], "obs", args.max_gb)[args.cell_type_key]
         return types.astype(object).fillna("unknown").reindex(distributions.point_names).to_numpy()
 
 # %% ../../nbs/6_shell/68_cli.ipynb #ada95c7f
+@heard
 def run_on_file(
     args,  # parsed
     files,  # names that the result has
@@ -202,7 +231,8 @@ def announce(
     if args.quiet:
         return
     n_splits = 0 if args.no_judge else args.splits
-    seconds = estimate(distributions, model, args.euclidean_cells, n_splits, args.permutations)
+    by_type = args.cell_type_key is not None
+    seconds = estimate(distributions, model, args.euclidean_cells, n_splits, args.permutations, by_type)
     time = f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
     chosen = f"{n_splits} splits and {args.permutations} permutations (--splits, --permutations, --no-judge)"
     say("note", f"{len(distributions)} samples, {chosen}: about {time}")
@@ -270,6 +300,7 @@ def read_metric(
 @options("metric", ("--metric", "metric.npz of a fit; without it, the Euclidean metric", {"metavar": "NPZ"}))
 @data(label=False)
 @running("file for the distances, sample by sample", metavar="FILE.csv")
+@heard
 def distances_command(args):
     """Compute OT distances between the samples of a file.
 
@@ -310,6 +341,7 @@ files in DIR:
 @data(label=False)
 @options("pictures", FIGURES)
 @running("folder for the results")
+@heard
 def place_command(args):
     """Place new samples among those of a fit.
 

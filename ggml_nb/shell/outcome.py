@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'FIGURES', 'timed', 'euclidean_cells', 'checkpoint_in', 'solved', 'kept_distances', 'two_sided', 'Judged',
-           'held_out_mean', 'half_distances', 'judge', 'by_sample', 'summary', 'with_chance', 'p_value', 'Outcome',
-           'learn', 'estimate']
+           'held_out_mean', 'half_distances', 'told', 'judge', 'by_sample', 'summary', 'with_chance', 'p_value',
+           'frequent', 'only_points', 'judge_types', 'Outcome', 'learn', 'estimate']
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #bda8b705
 import time
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +20,21 @@ import pandas as pd
 from scipy import sparse
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
+from sklearn.metrics import euclidean_distances
 from tqdm.auto import tqdm
 
 from ..cells.scrna import sample_means
 from ..estimator.checkpoint import fingerprint, read_npz, write_npz
 from ..estimator.estimator import GGML
 from ..estimator.ordered import as_classes
-from ..evaluation.evaluation import answer_table, ask, held_out_scores, split_distributions
+from ..evaluation.baselines import LINEAR, linear_answers
+from ..evaluation.baselines import summary as sample_summary
+from ..evaluation.evaluation import accuracies, answer_table, ask, clustering_scores, held_out_scores
+from ..evaluation.evaluation import split_distributions
 from ..method.distributions import Distributions
-
+from ..method.transport import solve_dense
 from ..method.triplets import check_classes
-from ..solver.pairs import PairwiseTransport, all_pairs, pair_costs
+from ..solver.pairs import PairwiseTransport, all_pairs, in_threads, pair_costs, useful_threads
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #3f06ac26
 @contextmanager
@@ -79,10 +84,21 @@ def solved(
     tol,  # certified relative gap under W
     n_jobs=None,  # threads
 ) -> np.ndarray:  # (P,) costs
-    "OT distances no tighter than their use; the Euclidean ones are exact."
-    if W is None:
+    "OT distances no tighter than their use; the Euclidean ones to 1e-4 for few features, exactly for many."
+    points = distributions.points
+    if W is None and distributions.d <= 20:  # the engine's time grows with them, POT's does not
+        return PairwiseTransport(distributions, pairs, 1e-4, n_jobs).solve(np.eye(distributions.d))
+    if W is not None:
+        return PairwiseTransport(distributions, pairs, tol, n_jobs).solve(W)
+    if not sparse.issparse(points) or points.nnz < 0.2 * np.prod(points.shape):
         return pair_costs(distributions, pairs, n_jobs=n_jobs)
-    return PairwiseTransport(distributions, pairs, tol, n_jobs).solve(W)
+
+    def cost(pair):  # CSR that is hardly sparse: multiplied eight times as fast when it is dense
+        P, Q = (distributions[i].astype(np.float64).toarray() for i in pair)
+        a, b = (distributions.weights[distributions.rows(i)] for i in pair)
+        return solve_dense(euclidean_distances(P, Q), a, b).cost
+
+    return np.array(in_threads(cost, pairs, useful_threads(distributions, n_jobs)))
 
 
 def kept_distances(
@@ -165,34 +181,52 @@ def half_distances(
 ):  # (n, n) distances, without pairs of which neither was held out; (d,) bool, the first features
     "Learn on one half, measure the other."
     half, trial = distributions.subset(train), clone(model).set_params(verbose=0)
-    with checkpoint_in(keep, trial, half):
+    with checkpoint_in(keep, trial, half), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on confounders: the fit on all says it once
         trial.fit(half)
-    share = (trial.components_ * trial.scale_) ** 2  # lesson 54
+    share = (trial.components_[: trial.n_axes_] * trial.scale_) ** 2  # lesson 54
     head = np.isin(np.arange(half.d), np.argsort(-share.sum(axis=0), kind="stable")[: min(50, -(-half.d // 2))])
     return kept_distances(distributions, trial.components_, keep, model.n_jobs, test=test, tol=1e-4), head
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #6b03d3f3
 METHODS = {"ggml": "GGML", "euclidean": "Euclidean", "means": "cell means"}
+METHODS |= {"pseudobulk": "logistic regression of means", "composition": "logistic regression of cell-type shares"}
+
+
+def told(
+    table,  # (n, n) distances; (n, q) summaries of the samples for a linear model
+    distributions,  # Distributions
+    train,  # indices
+    test,  # indices
+    linear=False,
+) -> tuple:  # dict of figures; (m,) predicted classes, (m,) their votes
+    "What one method says of one half, from the other."
+    labels = distributions.labels
+    if not linear:
+        return held_out_scores(table, labels, train, test), *ask(table, distributions.classes, train, test)
+    answers, votes, D = linear_answers(table, labels, train, test)
+    figures = {**accuracies(labels[test], answers), **clustering_scores(D[np.ix_(test, test)], labels[test])}
+    return figures, distributions.class_names[answers], votes
 
 
 def judge(
     distributions,  # Distributions
     model,  # GGML, unfitted
-    fixed,  # dict of methods and (n, n) distances that nothing was learned for
+    fixed,  # dict of other methods and what `told` takes
     splits,  # of `two_sided`
     keep=None,  # Path of a folder for what is done so far, from which the same call goes on
     bar=None,  # tqdm, moves by one a split
 ) -> Judged:
     "Held-out figures of all methods, and what each answers for each sample."
-    labels, rows, answers, tables, heads = distributions.labels, [], [], [], []
+    rows, answers, tables, heads = [], [], [], []
     for s, (train, test) in enumerate(splits):
         D, head = half_distances(distributions, model, train, test, keep)
         tables.append(D)
         heads.append(head)
         for method, table in {"ggml": D, **fixed}.items():
             where = {"method": method, "split": s}
-            rows.append({**where, **held_out_scores(table, labels, train, test)})
-            said = ask(table, distributions.classes, train, test)
+            figures, *said = told(table, distributions, train, test, method in LINEAR)
+            rows.append({**where, **figures})
             answers.append(answer_table(distributions, test, *said, **where))
         if bar is not None:
             bar.update()
@@ -264,6 +298,48 @@ def p_value(
     n = len(judged.chance)
     return (1 + int((judged.chance >= accuracy - 1e-12).sum())) / (1 + n) if n else None
 
+# %% ../../nbs/6_shell/62_outcome.ipynb #c4fab7d9
+def frequent(
+    cell_types,  # (N,) type of each point
+    most=20,
+) -> list:
+    "The types, the most frequent first."
+    return pd.Series(np.asarray(cell_types).astype(str)).value_counts().index[:most].tolist()
+
+
+def only_points(
+    distributions,  # Distributions
+    which,  # (N,) bool
+    least=10,  # of them that a sample must have
+) -> Distributions:
+    "Some points of each sample; samples with too few of them are left out."
+    count = np.bincount(distributions.sample[which], minlength=len(distributions))
+    kept = np.flatnonzero(count >= least)
+    return distributions.take(np.flatnonzero(which & np.isin(distributions.sample, kept)), kept)
+
+
+def judge_types(
+    distributions,  # Distributions
+    model,  # GGML, unfitted
+    cell_types,  # (N,) type of each point
+    names,  # the types that are asked about
+    n_splits,
+    seed,
+    bar=None,  # tqdm
+) -> pd.DataFrame:  # a row a type: type, samples, accuracy, low, high, note
+    "Held-out balanced accuracy of each cell type by itself."
+    kind, rows = np.asarray(cell_types).astype(str), []
+    for name in names:
+        row = {"type": name, "samples": len(np.unique(distributions.sample[kind == name]))}
+        try:
+            cells = only_points(distributions, kind == name)
+            row["samples"] = len(cells)
+            score = summary(judge(cells, model, {}, two_sided(cells, n_splits, seed), None, bar))["balanced_accuracy"]
+            rows.append({**row, **dict(zip(("accuracy", "low", "high"), score["ggml"].values())), "note": ""})
+        except ValueError as error:  # too few samples of a class
+            rows.append({**row, "accuracy": np.nan, "low": np.nan, "high": np.nan, "note": str(error)})
+    return pd.DataFrame(rows)
+
 # %% ../../nbs/6_shell/62_outcome.ipynb #9b34f792
 @dataclass
 class Outcome:
@@ -275,6 +351,7 @@ class Outcome:
     judged: Judged  # None if nothing was held out
     euclidean_cells: int  # cells of each sample that the Euclidean distances come from
     seconds: dict  # by step
+    types: pd.DataFrame = None  # of `judge_types`
 
     def shown(self):
         "The distances that pictures show: held-out ones where there are any."
@@ -289,9 +366,10 @@ def learn(
     keep=None,  # Path of a folder for what is done so far, from which the same call goes on
     n_splits=5,  # half/half splits to judge by, 0 for none
     n_permutations=0,  # shuffled labellings
+    cell_types=None,  # (N,) type of each point: adds their shares as a rival, and a judgement of each type
 ) -> Outcome:
     "Judge on held-out samples, then learn from all of them."
-    data, seconds, D, judged = distributions, {}, {}, None
+    data, seconds, D, judged, types = distributions, {}, {}, None, None
     check_classes(as_classes(data, model.target).classes)
     splits = two_sided(data, n_splits, seed) if n_splits else []  # complains before the work
     most = euclidean_cells(data) if n_euclidean is None else n_euclidean
@@ -299,18 +377,24 @@ def learn(
     with timed(seconds, "distances_euclidean"):
         D["euclidean"] = kept_distances(data.subsample(n_euclidean, seed), None, keep, model.n_jobs, model.verbose)
     if n_splits:
-        how = {"total": n_splits * (1 + n_permutations), "disable": not model.verbose}
+        kinds = [] if cell_types is None else frequent(cell_types)
+        how = {"total": n_splits * (1 + n_permutations + len(kinds)), "disable": not model.verbose}
         with timed(seconds, "judged"), tqdm(desc="held-out splits", **how) as bar:
             means = sample_means(data)
-            fixed = {"euclidean": D["euclidean"], "means": cdist(means, means)}
+            fixed = {"euclidean": D["euclidean"], "means": cdist(means, means), "pseudobulk": means}
+            fixed |= {} if cell_types is None else {"composition": sample_summary("composition", data, cell_types)}
             judged = judge(data, model, fixed, splits, keep, bar)
             if n_permutations:
+                bar.set_description("shuffled labellings")
                 judged = with_chance(judged, data, model, n_permutations, n_splits, seed, keep, bar)
+            if kinds:
+                bar.set_description("held-out splits of each cell type")
+                types = judge_types(data, model, cell_types, kinds, n_splits, seed, bar)
     with timed(seconds, "fit"), checkpoint_in(keep, model, data):
         model.fit(data)
     with timed(seconds, "distances"):
         D["ggml"] = kept_distances(data, model.components_, keep, model.n_jobs, model.verbose)
-    return Outcome(data, model, D, judged, n_euclidean, seconds)
+    return Outcome(data, model, D, judged, n_euclidean, seconds, types)
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #2013ec40
 def estimate(
@@ -319,6 +403,7 @@ def estimate(
     n_euclidean=None,  # as for `learn`
     n_splits=5,
     n_permutations=0,
+    by_type=False,  # each cell type by itself, too: together at most as much as all cells
 ) -> float:  # seconds
     "About how long `learn` takes: pairs times what one costs; a fit solves its pairs about four times over."
     n, rng = len(distributions), np.random.default_rng(0)
@@ -332,6 +417,6 @@ def estimate(
         return (time.perf_counter() - start) / 3
 
     cells = euclidean_cells(distributions) if n_euclidean is None else n_euclidean
-    pairs, fits = n * (n - 1) / 2, n_splits * (1 + n_permutations)
+    pairs, fits = n * (n - 1) / 2, n_splits * (1 + n_permutations + by_type)
     learned = each(few, W) * (fits * (4 * pairs / 4 + 3 * pairs / 4) + 5 * pairs)
     return learned + pairs * each(few.subsample(cells), None)

@@ -16,17 +16,17 @@ body { font: 16px/1.5 system-ui, "Segoe UI", "Liberation Sans", Arial, sans-seri
   max-width: 1180px; padding: 1rem 1.2rem 3rem; overflow-wrap: anywhere }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .4em 0 .2em } h2 { font-size: 1.2rem; margin: 2em 0 .5em;
   border-top: 1px solid var(--line); padding-top: .8em } p { max-width: 75ch }
-.lead { font-size: 1.1rem } .soft, figcaption, caption { color: var(--soft); font-size: .88rem }
+.lead { font-size: 1.1rem } .soft, figcaption { color: var(--soft); font-size: .88rem; margin-bottom: .3rem }
 .answer { background: var(--tint); border-left: 5px solid var(--mark); padding: .8rem 1.1rem; margin: 1rem 0 }
 .answer b { font-size: 1.5rem; color: var(--mark) } .warn { border-left: 5px solid var(--warn); padding-left: 1rem }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 1.2rem }
 figure { margin: 0; break-inside: avoid; max-width: 36rem }
 figure img { width: 100%; height: auto; border: 1px solid var(--line) }
 .table { overflow-x: auto; margin: .6rem 0 } .tall { max-height: 26rem; overflow-y: auto }
-table { border-collapse: collapse; font-size: .9rem; width: 100% } caption { text-align: left; padding-bottom: .3rem }
+table { border-collapse: collapse; font-size: .9rem; width: 100% }
 th, td { padding: .25rem .5rem; text-align: left; border-bottom: 1px solid var(--line);
   overflow-wrap: break-word; vertical-align: top } td { max-width: 22rem }
-td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
+td.n, td.s { white-space: nowrap } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 pre { background: var(--tint); padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem }
 @media print { body { font-size: 10pt; max-width: none; padding: 0 } .tall { max-height: none; overflow: visible }
   .pictures { grid-template-columns: 1fr 1fr } h2 { break-after: avoid } tr { break-inside: avoid } }
@@ -35,7 +35,8 @@ pre { background: var(--tint); padding: .8rem; white-space: pre-wrap; overflow-w
 # %% ../../nbs/6_shell/64_page.ipynb #f8e0b8e5
 PAGE = """
 {%- macro table(part) -%}
-<div class="table{{ ' tall' if part.rows | length > 15 }}"><table><caption>{{ part.caption }}</caption>
+<p class="soft">{{ part.caption }}</p>
+<div class="table{{ ' tall' if part.rows | length > 15 }}"><table>
 <thead><tr>{% for name in part.columns %}<th{{ part.kinds[loop.index0] }}>{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in part.rows %}<tr>{% for value in row %}<td{{ part.kinds[loop.index0] }}>{{ value }}</td>{% endfor %}</tr>
@@ -75,11 +76,13 @@ def as_table(
     frame,  # DataFrame
     caption="",
 ) -> dict:  # for the page
-    "A table: numbers at the right, names at the left."
+    "A table: numbers at the right, names at the left, and short ones on one line."
     from markupsafe import Markup
 
-    kinds = [Markup(' class="n"') if kind.kind in "iuf" else "" for kind in frame.dtypes]
     rows = [[shown(value) for value in row] for row in frame.astype(object).to_numpy().tolist()]
+    short = [max(map(len, column), default=0) <= 24 for column in zip(*rows)] or [False] * frame.shape[1]
+    kinds = ["n" if kind.kind in "iuf" else "s" if brief else "t" for kind, brief in zip(frame.dtypes, short)]
+    kinds = [Markup(f' class="{kind}"') for kind in kinds]
     names = [str(name).replace("_", " ") for name in frame.columns]
     return {"caption": caption, "columns": names, "kinds": kinds, "rows": rows}
 
