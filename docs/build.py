@@ -51,7 +51,18 @@ def folded_as(source):
     checks = [isinstance(part, ast.FunctionDef) and part.name.startswith("check_") for part in body]
     if checks and all(checks):
         return "Check of the arguments"
+    if re.search(r"^(quiz|moving)\(", source, re.M):
+        return "Code of the question" if "\nquiz(" in f"\n{source}" else "Code of the figure"
+    if source.startswith("for wrong in"):
+        return "Code of what it refuses"
     return "Code of the figure" if "plt.subplots(" in source or "plt.figure(" in source else None
+
+
+def what_it_defines(source):
+    "The names of a folded cell's functions and classes, for the line that unfolds it."
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    names = [part.name for part in ast.parse(source).body if isinstance(part, kinds)]
+    return f"Code of {' and '.join(names)}" if names else None
 
 
 def has_wide_figure(cell, most=700):
@@ -68,7 +79,9 @@ def set_tags(cell):
     tags = [tag for flag, tag in TAGS.items() if flag in flags]
     lines = [line for line in cell.source.splitlines() if not line.startswith("#|")]
     cell["source"] = "\n".join(lines).strip() or None  # a cell of directives only disappears
-    name = "Code" if "hide-input" in tags else None if tags or not cell.source else folded_as(cell.source)
+    name = None
+    if cell.source and ("hide-input" in tags or not tags):
+        name = folded_as(cell.source) or ("hide-input" in tags and (what_it_defines(cell.source) or "Code"))
     if name:
         tags += ["hide-input"] * ("hide-input" not in tags)
         cell.metadata["mystnb"] = {"code_prompt_show": name, "code_prompt_hide": name}

@@ -139,18 +139,39 @@ def browser(tmp_path):
     return dom
 
 
-def test_the_row_of_w_turns(site, browser):
-    "Two positions of the slider: the browser shows the numbers that the notebook computed for them."
-    file = next(file for file in site if file.name == "12_mahalanobis.html")
-    script = next(tag.get_text() for tag in site[file]("script") if "turn-w" in tag.get_text())
-    numbers = json.loads(re.search(r"const data = (\{.*?\}),", script)[1])
-    assert len(script) < 50_000
-    for at in (3, 20):
-        figure = browser(f"{file.as_uri()}?turn-w={at}").select_one("#turn-w")
-        shown = figure.select_one("output").get_text()
-        assert shown == f"{numbers['angles'][at]} degrees, between over within {numbers['ratio'][at]:.3f}"
-        assert float(figure.select_one("ellipse")["rx"]) == numbers["ball"][at][0]
-        assert [float(dot["cx"]) for dot in figure.select(".image circle")] == [x for x, _ in numbers["image"][at]]
+def figure_at(site, browser, lesson, name, at):
+    "A moving figure as the browser shows it with its slider at one position, and the numbers that its page carries."
+    file = next(file for file in site if file.name == f"{lesson}.html")
+    script = next(tag.get_text() for tag in site[file]("script") if f'getElementById("{name}")' in tag.get_text())
+    figure = site[file].select_one(f"#{name}")
+    assert len(script) + len(str(figure)) < 50_000
+    assert figure.select_one("label input[type=range]") and len(figure.select_one("label").get_text(strip=True)) > 10
+    assert figure.select_one("svg[role=img][aria-label]")
+    return browser(f"{file.as_uri()}?{name}={at}").select_one(f"#{name}"), json.loads(
+        re.search(r"const data = (\{.*\}), figure", script)[1]
+    )
+
+
+@pytest.mark.parametrize("at", [3, 20])
+def test_the_row_of_w_turns(site, browser, at):
+    "The browser shows the numbers that the notebook computed for this position."
+    figure, numbers = figure_at(site, browser, "12_mahalanobis", "turn-w", at)
+    shown = figure.select_one("output").get_text()
+    assert shown == f"{numbers['angles'][at]} degrees, between over within {numbers['ratio'][at]:.3f}"
+    assert float(figure.select_one("ellipse")["rx"]) == numbers["ball"][at][0]
+    assert [float(dot["cx"]) for dot in figure.select(".image circle")] == [x for x, _ in numbers["image"][at]]
+
+
+@pytest.mark.parametrize("at", [4, 22])
+def test_the_envelope_is_touched(site, browser, at):
+    "The plan, its cost and its tangent are those of this angle, and the fixed plan's curve touches the best one here."
+    figure, numbers = figure_at(site, browser, "14_transport", "envelope", at)
+    assert f"cost {numbers['cost'][at]:.3f}, slope {numbers['slope'][at]:.2f}" in figure.select_one("output").get_text()
+    assert len(figure.select(".moves line")) == len(numbers["moves"][at])
+    assert float(figure.select_one(".here")["cx"]) == numbers["x"][at]
+    dashed = [float(y) for y in re.findall(r" ([\d.]+)", figure.select_one(".fixed")["d"])]
+    assert dashed == numbers["fixed"][at] and dashed[at] == pytest.approx(numbers["y"][at], abs=0.11)
+    assert all(y <= best + 0.11 for y, best in zip(dashed, numbers["y"]))  # dearer is higher, and y points down
 
 
 @pytest.fixture(scope="module")
