@@ -36,16 +36,17 @@ def quiz(
     return Question(html, f"{question} " + " / ".join(map(str, answers)))
 
 
+SLIDER = """<label>LABEL
+<input type="range" min="0" max="LAST" value="FIRST" style="width: 14em; vertical-align: middle"></label>
+"""
 MOVING = """
 <figure id="NAME" style="margin: 1em 0">
-<label>LABEL
-<input type="range" min="0" max="LAST" value="FIRST" style="width: 14em; vertical-align: middle">
-<output></output></label>
+SLIDERS<output></output>
 SVG</figure>
 <script>
 (() => {
   const data = NUMBERS, figure = document.currentScript?.previousElementSibling ?? document.getElementById("NAME");
-  const [input, output] = ["input", "output"].map(name => figure.querySelector(name)), get = figure.querySelector.bind(figure);
+  const inputs = [...figure.querySelectorAll("input")], get = figure.querySelector.bind(figure);
   const set = (what, values) => Object.entries(values).forEach(([name, value]) => what.setAttribute(name, value));
   const add = (where, kind, values = {}) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", kind);
@@ -54,10 +55,12 @@ SVG</figure>
   };
   const path = (xs, ys) => "M" + xs.map((x, i) => `${x} ${ys[i]}`).join("L");
 DRAW
-  const show = () => { output.textContent = draw(input.value); };
-  input.addEventListener("input", show);
+  const show = () => { get("output").textContent = draw(...inputs.map(input => +input.value)); };
   const asked = new URLSearchParams(location.search).get("NAME");  // a link to one position
-  if (asked !== null) input.value = asked;
+  inputs.forEach((input, i) => {
+    input.addEventListener("input", show);
+    if (asked !== null) input.value = asked.split(",")[i];
+  });
   show();
 })();
 </script>
@@ -66,19 +69,19 @@ DRAW
 
 def moving(
     name,  # id of the figure, and of its position in an address
-    label,  # of the slider
+    sliders,  # dict: the label of each, and a pair: how many positions, and the first one
     numbers,  # dict, `data` in the script
-    positions,  # of the slider
     svg,  # the picture without what moves
-    draw,  # JavaScript that defines draw(at): it moves the picture and returns what the output says
-    first=0,  # position
+    draw,  # JavaScript that defines draw(at, ...): it moves the picture and returns what the output says
 ):  # what a notebook shows
-    "A figure with a slider, which keys move as well: plain SVG and JavaScript, with the numbers of the notebook."
-    data = json.dumps(numbers, separators=(",", ":"))
-    parts = {"NAME": name, "LABEL": label, "LAST": str(positions - 1), "FIRST": str(first), "SVG": svg.strip() + "\n"}
-    parts |= {"DRAW": draw.strip("\n"), "NUMBERS": data}
+    "A figure with sliders, which keys move as well: plain SVG and JavaScript, with the numbers of the notebook."
+    rows = [
+        SLIDER.replace("LABEL", label).replace("LAST", str(positions - 1)).replace("FIRST", str(first))
+        for label, (positions, first) in sliders.items()
+    ]
+    parts = {"SLIDERS": "".join(rows), "NAME": name, "SVG": svg.strip() + "\n", "DRAW": draw.strip("\n")}
     html = MOVING
-    for key, value in parts.items():
+    for key, value in (parts | {"NUMBERS": json.dumps(numbers, separators=(",", ":"))}).items():
         html = html.replace(key, value)
     if len(html) > 50_000:
         raise ValueError(f"{name} has {len(html)} characters, 50,000 at most: round its numbers or leave some out")
