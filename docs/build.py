@@ -33,6 +33,16 @@ TAGS = {  # what a directive means to myst-nb
     ("include", "false"): "remove-cell",
     ("code-fold", "true"): "hide-input",
 }
+PLUMBING = set(
+    """
+take subset subsample as_matrix row_blocks plot_ellipse match_features some_names ground_distances search_basis
+reduce_points scale_features training_coordinates make_problem make_transport one_torch_thread start_stays
+warn_of_doubts grouped_split mend_split split_distributions clustering_scores as_model one_split answer_table ask strata
+shuffle_within partition other_labellings majority_answers accuracy_interval read_clouds fit_anndata write_result
+learned_record fitted_distributions project_anndata sample_means plot_genes plot_ranking class_means learned_axes
+metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top
+""".split()
+)  # exported functions of the core path whose code is not what the lesson is about: folded under their name
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
 NESTED = re.compile(r"\[\[(`[^`]+`)\]\([^)]*\)\]\(([^)]*)\)")  # nbdev links a name within a link, too
 
@@ -55,14 +65,10 @@ def folded_as(source):
         return "Code of the question" if "\nquiz(" in f"\n{source}" else "Code of the figure"
     if source.startswith("for wrong in"):
         return "Code of what it refuses"
-    return "Code of the figure" if "plt.subplots(" in source or "plt.figure(" in source else None
-
-
-def what_it_defines(source):
-    "The names of a folded cell's functions and classes, for the line that unfolds it."
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    names = [part.name for part in ast.parse(source).body if isinstance(part, kinds)]
-    return f"Code of {' and '.join(names)}" if names else None
+    if "plt.subplots(" in source or "plt.figure(" in source:
+        return "Code of the figure"
+    names = [part.name for part in body if isinstance(part, (ast.FunctionDef, ast.ClassDef))]
+    return f"Code of {', '.join(names)}" if PLUMBING & set(names) else None
 
 
 def has_wide_figure(cell, most=700):
@@ -81,7 +87,7 @@ def set_tags(cell):
     cell["source"] = "\n".join(lines).strip() or None  # a cell of directives only disappears
     name = None
     if cell.source and ("hide-input" in tags or not tags):
-        name = folded_as(cell.source) or ("hide-input" in tags and (what_it_defines(cell.source) or "Code"))
+        name = folded_as(cell.source) or ("hide-input" in tags and "Code")
     if name:
         tags += ["hide-input"] * ("hide-input" not in tags)
         cell.metadata["mystnb"] = {"code_prompt_show": name, "code_prompt_hide": name}
