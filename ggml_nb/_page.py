@@ -41,7 +41,7 @@ SLIDER = """<label>LABEL
 """
 MOVING = """
 <figure id="NAME" style="margin: 1em 0">
-SLIDERS<output></output>
+SLIDERS<output style="display: block"></output>
 SVG</figure>
 <script>
 (() => {
