@@ -33,6 +33,16 @@ TAGS = {  # what a directive means to myst-nb
     ("include", "false"): "remove-cell",
     ("code-fold", "true"): "hide-input",
 }
+PLUMBING = set(
+    """
+take subset subsample as_matrix row_blocks plot_ellipse match_features some_names ground_distances search_basis
+reduce_points scale_features training_coordinates make_problem make_transport one_torch_thread start_stays
+warn_of_doubts grouped_split mend_split split_distributions clustering_scores as_model one_split answer_table ask strata
+shuffle_within partition other_labellings majority_answers accuracy_interval read_clouds fit_anndata write_result
+learned_record fitted_distributions project_anndata sample_means plot_genes plot_ranking class_means learned_axes
+metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top
+""".split()
+)  # exported functions of the core path whose code is not what the lesson is about: folded under their name
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
 NESTED = re.compile(r"\[\[(`[^`]+`)\]\([^)]*\)\]\(([^)]*)\)")  # nbdev links a name within a link, too
 
@@ -51,7 +61,14 @@ def folded_as(source):
     checks = [isinstance(part, ast.FunctionDef) and part.name.startswith("check_") for part in body]
     if checks and all(checks):
         return "Check of the arguments"
-    return "Code of the figure" if "plt.subplots(" in source or "plt.figure(" in source else None
+    if re.search(r"^(quiz|moving)\(", source, re.M):
+        return "Code of the question" if "\nquiz(" in f"\n{source}" else "Code of the figure"
+    if source.startswith("for wrong in"):
+        return "Code of what it refuses"
+    if "plt.subplots(" in source or "plt.figure(" in source:
+        return "Code of the figure"
+    names = [part.name for part in body if isinstance(part, (ast.FunctionDef, ast.ClassDef))]
+    return f"Code of {', '.join(names)}" if PLUMBING & set(names) else None
 
 
 def has_wide_figure(cell, most=700):
@@ -68,7 +85,9 @@ def set_tags(cell):
     tags = [tag for flag, tag in TAGS.items() if flag in flags]
     lines = [line for line in cell.source.splitlines() if not line.startswith("#|")]
     cell["source"] = "\n".join(lines).strip() or None  # a cell of directives only disappears
-    name = "Code" if "hide-input" in tags else None if tags or not cell.source else folded_as(cell.source)
+    name = None
+    if cell.source and ("hide-input" in tags or not tags):
+        name = folded_as(cell.source) or ("hide-input" in tags and "Code")
     if name:
         tags += ["hide-input"] * ("hide-input" not in tags)
         cell.metadata["mystnb"] = {"code_prompt_show": name, "code_prompt_hide": name}

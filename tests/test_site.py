@@ -119,6 +119,51 @@ def test_references_are_whole(site):
     assert not [tag for tag in page(site, "reference/equations").select("article p") if "Lesson: –" in tag.get_text()]
 
 
+def shown(soup):
+    "Characters of code and of prose that a page shows: nothing folded, no outputs, no signatures at the end."
+    article = soup.select_one("article")
+    ends = [heading.parent for heading in article.select("h2") if heading.get_text().startswith("API of")]
+    code = [tag for tag in article.select(".cell_input pre") if not tag.find_parent("details")]
+    prose = [tag for tag in article.select("p, li, td, th") if not tag.find_parent(["details", "li", "td", "th"])]
+    prose = [tag for tag in prose if not tag.find_parent(class_=["output", "cell_output"])] + article.select(".quiz")
+    sizes = ([tag for tag in kind if not set(ends) & set(tag.parents)] for kind in (code, prose))
+    return [sum(len(tag.get_text()) for tag in kind) for kind in sizes]
+
+
+def test_the_core_path_is_prose_more_than_code(site):
+    "One and a half characters of code for one of prose, at most."
+    sizes = {lesson.path.stem: shown(page(site, lesson.path.stem)) for lesson in LESSONS if lesson.core}
+    print(*(f"{name}: {code} to {prose}, {code / prose:.2f}" for name, (code, prose) in sizes.items()), sep="\n")
+    code, prose = map(sum, zip(*sizes.values()))
+    assert code <= 1.5 * prose
+
+
+def test_what_is_folded_is_there():
+    "A name that is gone would unfold nothing, in silence."
+    import build
+
+    sources = "\n".join(source for lesson in LESSONS for kind, source in lesson.cells if kind == "code")
+    assert not [name for name in build.PLUMBING if not re.search(rf"^def {name}\(", sources, re.M)]
+
+
+def test_questions_answer_back(site):
+    "Two or more in each core lesson; of the answers to one, a single one is right, and each says why."
+    for lesson in LESSONS:
+        questions = page(site, lesson.path.stem).select(".quiz")
+        assert len(questions) >= 2 or not lesson.core, lesson.path.stem
+        for question in questions:
+            verdicts = [tag.get_text() for tag in question.select("details > p > strong")]
+            assert verdicts.count("Right.") == 1 and verdicts.count("No.") == len(verdicts) - 1 >= 1
+            assert all(len(tag.get_text()) > 8 for tag in question.select("details > p"))
+
+
+def test_a_right_answer_is_one_of_the_answers():
+    from ggml_nb._page import quiz
+
+    with pytest.raises(ValueError, match="right must be one of"):
+        quiz("1 + 1?", {2: "It is.", 3: "One more."}, right=4)
+
+
 @pytest.fixture
 def browser(tmp_path):
     "A page as a browser has it after its scripts ran."
@@ -139,18 +184,54 @@ def browser(tmp_path):
     return dom
 
 
-def test_the_row_of_w_turns(site, browser):
-    "Two positions of the slider: the browser shows the numbers that the notebook computed for them."
-    file = next(file for file in site if file.name == "12_mahalanobis.html")
-    script = next(tag.get_text() for tag in site[file]("script") if "turn-w" in tag.get_text())
-    numbers = json.loads(re.search(r"const data = (\{.*?\}),", script)[1])
-    assert len(script) < 50_000
-    for at in (3, 20):
-        figure = browser(f"{file.as_uri()}?turn-w={at}").select_one("#turn-w")
-        shown = figure.select_one("output").get_text()
-        assert shown == f"{numbers['angles'][at]} degrees, between over within {numbers['ratio'][at]:.3f}"
-        assert float(figure.select_one("ellipse")["rx"]) == numbers["ball"][at][0]
-        assert [float(dot["cx"]) for dot in figure.select(".image circle")] == [x for x, _ in numbers["image"][at]]
+def figure_at(site, browser, lesson, name, at):
+    "A moving figure as the browser shows it with its slider at one position, and the numbers that its page carries."
+    file = next(file for file in site if file.name == f"{lesson}.html")
+    script = next(tag.get_text() for tag in site[file]("script") if f'getElementById("{name}")' in tag.get_text())
+    figure = site[file].select_one(f"#{name}")
+    assert len(script) + len(str(figure)) < 50_000
+    assert figure.select_one("label input[type=range]") and len(figure.select_one("label").get_text(strip=True)) > 10
+    assert figure.select_one("svg[role=img][aria-label]")
+    return browser(f"{file.as_uri()}?{name}={at}").select_one(f"#{name}"), json.loads(
+        re.search(r"const data = (\{.*\}), figure", script)[1]
+    )
+
+
+@pytest.mark.parametrize("at", [3, 20])
+def test_the_row_of_w_turns(site, browser, at):
+    "The browser shows the numbers that the notebook computed for this position."
+    figure, numbers = figure_at(site, browser, "12_mahalanobis", "turn-w", at)
+    shown = figure.select_one("output").get_text()
+    assert shown == f"{numbers['angles'][at]} degrees, between over within {numbers['ratio'][at]:.3f}"
+    assert float(figure.select_one("ellipse")["rx"]) == numbers["ball"][at][0]
+    assert [float(dot["cx"]) for dot in figure.select(".image circle")] == [x for x, _ in numbers["image"][at]]
+
+
+@pytest.mark.parametrize("at", [4, 22])
+def test_the_envelope_is_touched(site, browser, at):
+    "The plan, its cost and its tangent are those of this angle, and the fixed plan's curve touches the best one here."
+    figure, numbers = figure_at(site, browser, "14_transport", "envelope", at)
+    assert f"cost {numbers['cost'][at]:.3f}, slope {numbers['slope'][at]:.2f}" in figure.select_one("output").get_text()
+    assert len(figure.select(".moves line")) == len(numbers["moves"][at])
+    assert float(figure.select_one(".here")["cx"]) == numbers["x"][at]
+    dashed = [float(y) for y in re.findall(r" ([\d.]+)", figure.select_one(".fixed")["d"])]
+    assert dashed == numbers["fixed"][at] and dashed[at] == pytest.approx(numbers["y"][at], abs=0.11)
+    assert all(y <= best + 0.11 for y, best in zip(dashed, numbers["y"]))  # dearer is higher, and y points down
+
+
+@pytest.mark.parametrize("margin, epoch", [(1, 4), (3, 0)])
+def test_the_margin_decides_who_is_active(site, browser, margin, epoch):
+    "Two sliders: the triplets that are drawn as active are those whose gap is above -1 margins."
+    figure, numbers = figure_at(site, browser, "17_training", "margin", f"{margin},{epoch}")
+    frame = numbers["frames"][margin * len(numbers["epochs"]) + epoch]
+    said = (
+        f"margin {numbers['margins'][margin]}, epoch {numbers['epochs'][epoch]}: {100 * frame['active']:.1f} % active"
+    )
+    assert figure.select_one("output").get_text().startswith(said)
+    colors = [dot["fill"] for dot in figure.select(".triplets circle")]
+    assert [color == "#FF800E" for color in colors] == [gap > -1 for gap in frame["gap"]]
+    across = [float(dot["cx"]) for dot in figure.select(".cloud circle")]
+    assert max(map(abs, across)) <= 135.001 and len(across) == len(numbers["points"])
 
 
 @pytest.fixture(scope="module")
