@@ -174,8 +174,8 @@ def gene_stability(
     for _ in tqdm(range(n_refits), "refits", disable=not verbose):
         half = distributions.subset(donor_half(known, rng))
         # a hundred cells of each are plenty for an order of genes, and take a ninth of the time
-        W, known = learned_rows(trial.fit(half)), as_classes(half, model.target)
-        size = np.abs(feature_patterns(known, W, n_points=100, n_jobs=model.n_jobs).overall) * W.any(axis=0)
+        W, told = learned_rows(trial.fit(half)), as_classes(half, model.target)
+        size = np.abs(feature_patterns(told, W, n_points=100, n_jobs=model.n_jobs).overall) * W.any(axis=0)
         head = np.argsort(-size, kind="stable")[:top]
         count[head[size[head] > 0]] += 1  # an L1 fit may use fewer genes than the head is long
     return count / n_refits

@@ -261,7 +261,7 @@ SPLITS = """\b
 files in DIR:
   table.csv     mean and standard deviation of every figure, a row a metric
   splits.csv    the same figures, a row a metric and split
-  answers.csv   each sample: truth, the answer of most splits when held out, and that of each split
+  answers.csv   each sample: truth, majority answer when held out, and that of each split
   report.json   mean and standard deviation, arguments, versions"""
 
 

@@ -254,7 +254,9 @@ def test_the_result_survives_h5ad_and_zarr(cells, tmp_path):
     adata = cells.copy()
     adata.obs["donor"] = adata.obs["sample"].astype(str)
     model = fit_anndata(adata, **KEYS, n_cells=25, group_key="donor", rank=3)
-    assert adata.obsm["X_ggml"].shape == (180, 3) and adata.varm["W_ggml"].shape == (120, 3)
+    k = len(model.components_)  # three learned axes, and below them those of the plain metric
+    assert model.n_axes_ == adata.uns["ggml"]["n_axes"] == 3
+    assert adata.obsm["X_ggml"].shape == (180, k) and adata.varm["W_ggml"].shape == (120, k)
     assert np.allclose(adata.X @ adata.varm["W_ggml"], adata.obsm["X_ggml"], atol=1e-4)
     record = adata.uns["ggml"]
     assert {"params", "data", "history", "distances", "samples", "labels", "means", "versions"} <= set(record)
@@ -453,7 +455,7 @@ def test_two_fits_side_by_side(cells):
     fit_anndata(adata, **KEYS, max_epochs=1)
     before = adata.uns["ggml"]["components"].copy()
     fit_anndata(adata, **KEYS, max_epochs=1, key_added="other", rank=2, use_rep="X_some")
-    assert adata.obsm["X_other"].shape == (180, 2) and "W_other" not in adata.varm
+    assert adata.uns["other"]["n_axes"] == 2 and "W_other" not in adata.varm
     assert np.array_equal(adata.uns["ggml"]["components"], before) and fitted_distributions(adata, "other").d == 5
     assert len(rank_genes(adata, key="other")) == 5 and len(rank_genes(adata)) == 120
     assert len(place_patients(adata, cells.copy(), key="other").table) == 6
