@@ -108,3 +108,24 @@ report()
     off = ("solver.sinkhorn", "solver.cluster", "estimator.checkpoint", "estimator.ground_metrics")
     assert not {f"ggml_nb.{name}" for name in off} & loaded
     assert len(entered) <= 11
+
+
+def test_the_command_enters_what_it_shows_and_no_more(tmp_path):
+    "Judging, ranking, drawing and the page are part of `ggml-nb fit`; other solvers, maps and races are not."
+    entered, loaded = traced(f"""
+from ggml_nb import make_scrna
+from ggml_nb.shell.cli import main
+make_scrna(8, 20, 60, n_types=2, n_differential=6, seed=0).write_h5ad({str(tmp_path / "cells.h5ad")!r})
+trace()
+keys = ["--sample-key", "sample", "--label-key", "label", "--splits", "2", "--figures", "png", "-q"]
+try:
+    main(["fit", {str(tmp_path / "cells.h5ad")!r}, *keys, "-o", {str(tmp_path / "out")!r}])
+except SystemExit as end:
+    assert not end.code
+report()
+""")
+    off = ("solver.sinkhorn", "solver.cluster", "estimator.ground_metrics", "estimator.batches")
+    assert not {f"ggml_nb.{name}" for name in off} & loaded
+    off = ("evaluation.comparison", "evaluation.budget", "evaluation.tuning", "shell.download", "cells.pathways")
+    assert not {f"ggml_nb.{name}" for name in off} & entered
+    assert len(entered) <= 38
