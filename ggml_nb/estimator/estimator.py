@@ -54,6 +54,9 @@ def check_parameters(
     for name, allowed in CHOICES.items():
         if getattr(model, name) not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, got {getattr(model, name)!r}")
+    if model.device == "cuda" and (model.solver != "sinkhorn" or not torch.cuda.is_available()):
+        why = "PyTorch sees no CUDA device" if model.solver == "sinkhorn" else "the exact solvers run on the CPU"
+        raise ValueError(f"device='cuda' cannot be had with solver={model.solver!r}: {why}; leave it at 'auto'")
     if model.reg_norm not in sorted(NORMS) if isinstance(model.reg_norm, str) else not hasattr(model.reg_norm, "value"):
         what = f"{sorted(NORMS)}, or an object with value(W) and prox(W, step)"
         raise ValueError(f"reg_norm must be one of {what}, got {model.reg_norm!r}")

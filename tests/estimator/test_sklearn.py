@@ -96,3 +96,10 @@ def test_a_rank_above_the_features_is_named():
     with pytest.warns(UserWarning, match="rank=99 is more than the data have: W has 4 rows"):
         model = GGML(rank=99, **ONE).fit(DATA)
     assert model.components_.shape == (4, 4)
+
+
+@pytest.mark.parametrize("solver", ["exact", "dask", "sinkhorn"])
+def test_a_device_that_cannot_be_had_is_refused(solver, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="device='cuda' cannot be had with solver="):
+        GGML(solver=solver, device="cuda").fit(DATA)
