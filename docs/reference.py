@@ -110,7 +110,9 @@ def spelling(term):
 
 
 def defined_in(term):
-    "The lesson that defines a term: the first that has it in bold, else in its title, else at all."
+    "The lesson that defines a term: the one the table names, else the first that has it in bold, in its title, at all."
+    if term["lesson"]:
+        return next(lesson for lesson in lessons() if lesson.path.name.startswith(f"{term['lesson']}_"))
     bold, plain = (re.compile(rf"(?i){edge}({spelling(term)})s?{edge}") for edge in (r"\*\*", r"\b"))
     for rule, part in ((bold, "prose"), (plain, "title"), (plain, "plain")):
         for lesson in lessons():

@@ -202,7 +202,7 @@ def plot_explanation(
     (left, right), head = plt.subplots(1, 2, figsize=(10, 4))[1] if axes is None else axes, why.genes.head(top)[::-1]
     left.barh(head.gene.astype(str), head.part / why.distance, color="#0072B2")
     left.set(xlabel="share of the distance", title="Genes")
-    left.xaxis.set_major_formatter("{x:.0%}")
+    left.xaxis.set_major_formatter("{x:.1%}")
     left.tick_params(axis="y", labelsize=8)
     image = right.imshow(why.kinds / why.distance, cmap="cividis", vmin=0)
     right.set_xticks(range(why.kinds.shape[1]), why.kinds.columns, rotation=90, fontsize=8)

@@ -163,7 +163,10 @@ def with_weights(
     if not all(np.isfinite(value.numpy()).all() for value in weights.values()):
         raise ValueError("the weights of its network are not finite")
     network = copy.deepcopy(network)
-    network.load_state_dict(weights)  # names and shapes must be those of the file
+    try:
+        network.load_state_dict(weights)  # names and shapes must be those of the file
+    except RuntimeError as error:
+        raise ValueError(f"metric is not the network that was learned: {error}") from None
     return network
 
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #41b799b3
@@ -191,8 +194,6 @@ def load_metric(
         model.shrinkage_, model.n_axes_ = 0.0, 0 if learned else len(model.components_)
         for name in set(SHRINKAGE) & set(arrays):
             setattr(model, name, arrays[name][()].item())
-        if learned:
-            model.metric, model.network_ = metric, with_weights(metric, arrays)
         model.source_ = json.loads(str(arrays["source"]))
         check_learned(model)
         if "clouds_points" in arrays:
@@ -205,8 +206,10 @@ def load_metric(
             from ggml_nb.estimator.patterns import Patterns
 
             model.patterns_ = Patterns(**{name: arrays[f"patterns_{name}"] for name in Patterns._fields})
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError, RecursionError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"{path} is not {what}: {error}") from None
+    if learned:
+        model.metric, model.network_ = metric, with_weights(metric, arrays)
     return model
 
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #be274d2d

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ULP', 'ground_distances', 'relative_gap', 'feasible_potentials', 'dual_value', 'OTResult', 'certify', 'check_problem',
-           'solve_dense', 'as_power', 'wasserstein']
+           'solve_dense', 'as_power', 'warn_of_gap', 'wasserstein']
 
 # %% ../../nbs/1_method/14_transport.ipynb #1029f363
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances
 
+from .arrays import warn
 from .distributions import as_points, as_weights
 
 # %% ../../nbs/1_method/14_transport.ipynb #bd2c8c91
@@ -132,6 +133,15 @@ def as_power(
     return float(p)
 
 # %% ../../nbs/1_method/14_transport.ipynb #10713d5d
+def warn_of_gap(
+    found,  # OTResult
+):
+    "What double precision could not settle is said: costs of many orders of magnitude hide each other's digits."
+    if found.gap > 1e-6 and abs(found.cost) > 1e-300:
+        why = "the costs span too many orders of magnitude"
+        warn(f"optimal transport is certified to {found.gap:.1e} of its cost only: {why}; rescale or cap them")
+
+
 def wasserstein(
     P=None,  # (n, d) points; neither P nor Q where a cost is given
     Q=None,  # (m, d) points
@@ -153,4 +163,7 @@ def wasserstein(
         raise ValueError(f"a cost is used as given: leave out p={p}, or raise the cost to it")
     cost = as_points(cost, "cost", np.float64)
     a, b = (as_weights(w, np.zeros(size, dtype=int), 1) for w, size in zip((a, b), cost.shape))
-    return solve_dense(cost.toarray() if sparse.issparse(cost) else cost, a, b)
+    found = solve_dense(cost.toarray() if sparse.issparse(cost) else cost, a, b)
+    if found.gap * abs(found.cost) > 1e-6 * (found.plan.data @ np.abs(cost[found.plan.row, found.plan.col])):
+        warn_of_gap(found)
+    return found

@@ -15,19 +15,27 @@ import numpy as np
 def cost_function():  # a torch.autograd.Function; PyTorch is imported when it is first asked for
     "Forward: costs of pairs. Backward: the envelope theorem."
     import torch
-    from torch.autograd.function import once_differentiable
+
+    class Once(torch.autograd.Function):  # else a second derivative would be 0 without a word
+        @staticmethod
+        def forward(ctx, grad, Z):
+            return grad
+
+        @staticmethod
+        def backward(ctx, weights):
+            raise RuntimeError("transport_cost can be differentiated once: its plans have no derivative here")
 
     class TransportCost(torch.autograd.Function):
         @staticmethod
         def forward(ctx, Z, engine, which):
+            ctx.save_for_backward(Z)
             ctx.plans = engine.plans(Z.detach().cpu().numpy().astype(np.float64), which)
             return Z.new_tensor(ctx.plans.cost)
 
         @staticmethod
-        @once_differentiable
         def backward(ctx, weights):
-            grad = ctx.plans.grad(weights.cpu().numpy())
-            return weights.new_tensor(grad), None, None
+            grad = ctx.plans.grad(weights.detach().cpu().numpy())
+            return Once.apply(weights.new_tensor(grad), *ctx.saved_tensors), None, None
 
     return TransportCost
 
@@ -38,6 +46,8 @@ def transport_cost(
     which=None,  # indices into its pairs, or a mask of them, default all
 ):  # (P,) tensor: W_p^p for the engine's p
     "Costs of pairs (eq. 7) with exact backward (envelope theorem); it can be differentiated once."
+    if str(getattr(Z, "dtype", "")) not in ("torch.float32", "torch.float64"):
+        raise TypeError(f"Z must be a tensor of float32 or float64, got {getattr(Z, 'dtype', type(Z).__name__)}")
     if Z.ndim != 2 or len(Z) != len(engine.distributions.sample):
         raise ValueError(
             f"Z must have a row for each of {len(engine.distributions.sample)} points, got {tuple(Z.shape)}"

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['one_blas_thread', 'all_pairs', 'pair_index', 'kernel_arguments', 'solve_pair', 'bounds', 'in_threads',
-           'useful_threads', 'OneThread', 'PairwiseTransport', 'clouds_of', 'Plans', 'of_last', 'as_cotangent',
-           'of_last_solve', 'Certificate', 'pair_costs', 'pairwise_wasserstein']
+           'useful_threads', 'OneThread', 'check_pairs', 'PairwiseTransport', 'clouds_of', 'Plans', 'of_last',
+           'as_cotangent', 'of_last_solve', 'Certificate', 'pair_costs', 'pairwise_wasserstein']
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b55310f1
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from ..method.distributions import check_clouds, patch
 from ..method.mahalanobis import project, pull_back
-from ..method.transport import OTResult, as_power, certify, ground_distances, solve_dense
+from ..method.transport import OTResult, as_power, certify, ground_distances, solve_dense, warn_of_gap
 from .simplex import NOWHERE, UNIT, State
 from .warmstart import transport
 
@@ -129,6 +129,19 @@ class OneThread(ContextDecorator):
 one_blas_thread = OneThread()
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #5d28b17e
+def check_pairs(
+    pairs,  # (n_pairs, 2) int
+    n,  # number of distributions
+) -> np.ndarray:  # (n_pairs, 2) int
+    "Pairs of numbers of distributions."
+    pairs = np.asarray(pairs)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.issubdtype(pairs.dtype, np.integer):
+        raise ValueError(f"pairs must be an (n_pairs, 2) integer array, got {pairs.dtype} of shape {pairs.shape}")
+    if pairs.size and not 0 <= pairs.min() <= pairs.max() < n:
+        raise ValueError(f"pairs must index the {n} distributions, got {pairs.min()}..{pairs.max()}")
+    return pairs
+
+
 class PairwiseTransport:
     "Optimal transport of many pairs, warm from call to call: `solve`, then `gaps`, `grad`, `plan`, `certificate`."
 
@@ -142,13 +155,7 @@ class PairwiseTransport:
     ):
         check_clouds(distributions)
         self.distributions, self.tol, self.p = distributions, tol, 1.0 if p == 1 else as_power(p)
-        self.pairs = all_pairs(len(distributions)) if pairs is None else np.asarray(pairs)
-        if self.pairs.ndim != 2 or self.pairs.shape[1] != 2 or not np.issubdtype(self.pairs.dtype, np.integer):
-            raise ValueError(f"pairs must be an (n_pairs, 2) integer array, got shape {self.pairs.shape}")
-        if self.pairs.size and not 0 <= self.pairs.min() <= self.pairs.max() < len(distributions):
-            raise ValueError(
-                f"pairs must index the {len(distributions)} distributions, got {self.pairs.min()}..{self.pairs.max()}"
-            )
+        self.pairs = all_pairs(len(distributions)) if pairs is None else check_pairs(pairs, len(distributions))
         if not tol > 0:
             raise ValueError(f"tol must be positive, got {tol}")
         self.n_jobs = useful_threads(distributions, n_jobs)
@@ -173,6 +180,17 @@ def _which(self: PairwiseTransport, which):
         raise ValueError(f"which must be indices of pairs or a mask, got {which.ndim} axes")
     return which
 
+
+@patch
+def _embedded(self: PairwiseTransport, Z):
+    "A copy of embedded points as float64, one for each point and finite."
+    Z, N = np.asarray(Z), len(self.distributions.sample)
+    if Z.ndim != 2 or len(Z) != N:
+        raise ValueError(f"Z must have a row for each of {N} points, got shape {Z.shape}")
+    if Z.dtype.kind not in "fiu" or not np.isfinite(Z).all():
+        raise ValueError(f"the embedded points must be finite real numbers, got {Z.dtype}")
+    return np.array(Z, dtype=np.float64)
+
 # %% ../../nbs/2_solver/23_pairs.ipynb #plans001
 class Plans:
     "Plans of some pairs of embedded clouds; they do not change when the engine solves again."
@@ -192,9 +210,7 @@ def plans(
     verbose=0,  # 1 shows a progress bar
 ) -> Plans:
     "Optimal plans of pairs (eq. 7) of points that some map has embedded already."
-    Z, which, N = np.array(Z, dtype=np.float64), self._which(which), len(self.distributions.sample)
-    if Z.ndim != 2 or len(Z) != N:
-        raise ValueError(f"Z must have a row for each of {N} points, got shape {Z.shape}")
+    Z, which = self._embedded(Z), self._which(which)
 
     def of_pair(q):
         return solve_pair(*clouds_of(self.distributions, Z, self.pairs[q]), self.states[q], self.tol, self.p)
@@ -252,6 +268,7 @@ def bounds_embedded(
     which=None,  # indices into pairs, or a mask of them, default all
 ) -> tuple:  # lower (n_pairs,), upper (n_pairs,); 0 and inf for a pair never solved
     "Bounds of the costs from the last plans and potentials, without repair."
+    Z = self._embedded(Z)
 
     def of_pair(q):
         if self.states[q] is None:
@@ -349,7 +366,7 @@ def __call__(
 @patch
 def plan(
     self: Plans,
-    i,  # which of these pairs
+    i,  # which of the pairs that were solved, by its place among them
 ) -> sparse.coo_array:  # (n, m), at most n + m - 1 entries
     "Plan of a pair: how much mass goes from each point of its first cloud to each of its second."
     X, Y, _, _ = clouds_of(self.distributions, self.Z, self.pairs[i])
@@ -417,8 +434,13 @@ def pair_costs(
     def solve(pair):
         i, j = pair
         a, b = (distributions.weights[distributions.rows(x)] for x in (i, j))
-        return solve_dense(ground_distances(distributions[i], distributions[j], metric) ** as_power(p), a, b).cost
+        found = solve_dense(ground_distances(distributions[i], distributions[j], metric) ** as_power(p), a, b)
+        if found.gap > 1e-9 and metric == "euclidean" and not sparse.issparse(distributions.points):
+            return solve_pair(distributions[i], distributions[j], a, b, tol=1e-9, p=p)[0]  # its masses are integers
+        warn_of_gap(found)
+        return found.cost
 
+    pairs = check_pairs(pairs, len(distributions))
     return np.array(in_threads(solve, pairs, useful_threads(distributions, n_jobs), verbose))
 
 

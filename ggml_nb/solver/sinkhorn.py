@@ -196,8 +196,8 @@ class SinkhornTransport(PairwiseTransport):
     ):
         super().__init__(distributions, pairs, tol, n_jobs, p)
         blur = relative_epsilon if epsilon is None else epsilon
-        if not blur > 0:
-            raise ValueError(f"epsilon must be positive, got {blur}")
+        if not 0 < blur < np.inf:
+            raise ValueError(f"epsilon must be positive and finite, got {blur}")
         self.device, self.epsilon, self.relative_epsilon = pick_device(device), epsilon, relative_epsilon
         self.threads, self.sizes = n_jobs, np.diff(distributions.offsets)
 
@@ -270,11 +270,13 @@ def plans(
 ) -> SinkhornPlans:
     "Rounded plans of pairs (eq. 7), each with its certificate."
     which = self._which(which)
-    plans = SinkhornPlans(self, torch.tensor(Z, dtype=torch.float64, device=self.device), which)
+    plans = SinkhornPlans(self, torch.tensor(self._embedded(Z), device=self.device), which)
     with tqdm(desc="OT distances", total=len(which), disable=not verbose) as bar:
         for at in self._groups(which):
             *found, g = self._solve_batch(plans.Z, which[at])
             plans.cost[at], plans.gap[at], plans.plan_cost[at], plans.converged[at] = found
+            if not np.isfinite(found[0]).all():
+                raise ArithmeticError("the entropic plans are no numbers: epsilon is too small for these costs")
             for q, row in zip(at, g):
                 plans.potential[q] = row[: self.sizes[self.pairs[which[q], 1]]].copy()
             bar.update(len(at))
