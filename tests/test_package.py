@@ -51,7 +51,7 @@ def test_modules_are_what_the_notebooks_export(copy):
     init = (ROOT / "ggml_nb" / "__init__.py").read_text(encoding="utf-8")
     assert (copy / "ggml_nb" / "__init__.py").read_text(encoding="utf-8").strip() in init
     (copy / "ggml_nb" / "__init__.py").write_text(init, encoding="utf-8")
-    for name in ["__main__.py", "_help.py"]:  # by hand, too
+    for name in ["__main__.py", "_help.py", "_page.py"]:  # by hand, too
         shutil.copy(ROOT / "ggml_nb" / name, copy / "ggml_nb")
     same(copy / "ggml_nb", ROOT / "ggml_nb")
 
