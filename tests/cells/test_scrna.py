@@ -206,7 +206,8 @@ def test_a_panel_of_markers_that_is_cut_down_is_named(cells, recwarn):
     panel = cells[:, :60].copy()
     kept = from_anndata(panel, **KEYS, gene_filter="variance")
     assert f"gene_filter='variance' keeps {kept.d} of 60 features" in str(recwarn.pop(UserWarning).message)
-    assert from_anndata(panel, **KEYS, gene_filter=None).d == 60 and not recwarn.list
+    assert from_anndata(panel, **KEYS, gene_filter=None).d == 60
+    assert not [w for w in recwarn.list if w.category is UserWarning]  # pandas may warn anndata of what it will drop
 
 
 @pytest.mark.parametrize(("name", "said"), [("NA", "classes 'NA' of"), ("Healthy ", "are they one class?")])
