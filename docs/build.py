@@ -40,7 +40,8 @@ reduce_points scale_features training_coordinates make_problem make_transport on
 warn_of_doubts grouped_split mend_split split_distributions clustering_scores as_model one_split answer_table ask strata
 shuffle_within partition other_labellings majority_answers accuracy_interval read_clouds fit_anndata write_result
 learned_record fitted_distributions project_anndata sample_means plot_genes plot_ranking class_means learned_axes
-metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top
+metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top warn_of_gap check_problem as_power
+refuse_fractions read_colors
 """.split()
 )  # exported functions of the core path whose code is not what the lesson is about: folded under their name
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
