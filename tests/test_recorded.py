@@ -1,6 +1,9 @@
 """What the package did before the house was rebuilt, kept until the end of the move.
 
 python tests/test_recorded.py FOLDER    records it anew
+
+Fits of clouds of equal masses were recorded again when those began at an exact assignment (lesson 21a): their rough plans
+are better than asked for since. Ragged and weighted clouds, and all costs, are as before the move.
 """
 
 import sys
@@ -101,9 +104,8 @@ def test_costs_are_as_recorded(recorded):
 
 @pytest.mark.parametrize("name", RANK)
 def test_the_command_is_as_recorded(name, recorded, data_dir):
-    # equal to 3e-14 with the NumPy 2.2 and SciPy 1.15 that recorded them; newer ones round the singular vectors of the
-    # 3,000 sparse genes of brain_glia otherwise, by at most 4.6e-5
-    newer = np.lib.NumpyVersion(np.__version__) >= "2.3.0" and name == "brain_glia_celltype"
+    # other versions of NumPy and SciPy round the singular vectors of the 3,000 sparse genes of brain_glia otherwise
+    newer = name == "brain_glia_celltype"
     np.testing.assert_allclose(halves(name, data_dir), recorded[name], rtol=1e-6, atol=1e-4 if newer else 1e-8)
 
 

@@ -22,7 +22,7 @@ from ..method.distributions import Distributions, check_clouds
 from .genes import learned_axes
 from ..method.mahalanobis import match_features, project
 from ..estimator.epoch import with_points
-from ..solver.pairs import PairwiseTransport, one_blas_thread
+from ..solver.pairs import embedded_costs, one_blas_thread
 from .scrna import fitted_distributions, from_anndata, record
 from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear, vote
@@ -40,7 +40,7 @@ def joint_distances(
     sample = np.concatenate([old.sample, new.sample + len(old)])
     weights, Z = np.concatenate([old.weights, new.weights]), np.vstack([Z_old, Z_new])
     both = Distributions(Z, sample, np.zeros(len(old) + len(new), dtype=int), weights)
-    return squareform(PairwiseTransport(both, tol=1e-6, n_jobs=n_jobs).solve_embedded(Z))
+    return squareform(embedded_costs(both, Z, tol=1e-6, n_jobs=n_jobs))
 
 # %% ../../nbs/5_cells/56_patients.ipynb #0bf752bf
 def isolation(

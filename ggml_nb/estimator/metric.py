@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from .epoch import with_points
 from ..method.distributions import Distributions, as_points, check_distributions, patch, stack_clouds
 from ..method.mahalanobis import mahalanobis_matrix, match_features, project
-from ..solver.pairs import PairwiseTransport
+from ..solver.pairs import embedded_costs
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #7d9830d9
 def all_points(
@@ -148,7 +148,7 @@ def pairwise(
 ) -> np.ndarray:  # (n, n)
     "Exact OT distances between distributions under the learned ground metric."
     data, Z = self.embedded(X)
-    return squareform(PairwiseTransport(data, tol=1e-9, n_jobs=self.n_jobs).solve_embedded(Z, verbose=self.verbose))
+    return squareform(embedded_costs(data, Z, n_jobs=self.n_jobs, verbose=self.verbose))
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #c37c59cc
 def cross_costs(
@@ -166,7 +166,7 @@ def cross_costs(
     )
     i, j = np.indices((len(new), len(old))).reshape(2, -1)
     pairs = np.stack([i, j + len(new)], axis=1)
-    return PairwiseTransport(both, pairs, tol, n_jobs).solve_embedded(both.points.astype(float)).reshape(len(new), -1)
+    return embedded_costs(both, both.points, pairs, tol, n_jobs).reshape(len(new), -1)
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #036ff25d
 @patch

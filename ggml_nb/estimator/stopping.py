@@ -24,7 +24,7 @@ from .epoch import LinearMap, costs_of, train_epoch, with_points
 from ..method.distributions import Distributions
 from ..method.loss import regularizer, triplet_loss
 from ..method.triplets import make_triplets
-from ..solver.pairs import PairwiseTransport
+from ..solver.pairs import PairwiseTransport, embedded_costs
 
 # %% ../../nbs/3_estimator/35_stopping.ipynb #783334b6
 def class_codes(
@@ -98,7 +98,7 @@ def rough_costs(
 ) -> np.ndarray:  # (n, n)
     "OT distances between small subsamples: good enough to know who is near."
     few = with_points(distributions, Z).subsample(n_points)
-    return squareform(PairwiseTransport(few, tol=1e-2, n_jobs=n_jobs).solve_embedded(few.points.astype(np.float64)))
+    return squareform(embedded_costs(few, few.points, tol=1e-2, n_jobs=n_jobs))
 
 # %% ../../nbs/3_estimator/35_stopping.ipynb #5fe2e9d7
 class Goal(NamedTuple):

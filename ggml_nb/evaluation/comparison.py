@@ -24,7 +24,7 @@ from ..method.distributions import Distributions, check_clouds
 from .pictures import calibrated_f1
 from .evaluation import accuracies, answer_table, ask, clustering_scores, figures, splits_for, vote
 from ..method.mahalanobis import project
-from ..solver.pairs import PairwiseTransport, pairwise_wasserstein
+from ..solver.pairs import embedded_costs, pairwise_wasserstein
 from ..estimator.estimator import GGML
 from ..estimator.ordered import as_numbers, ordered_start
 from ..estimator.start import spectral_start
@@ -90,7 +90,7 @@ def sample_distances(
         return pairwise_distances(summary("composition", race.distributions, race.types))
     if is_fixed(method):
         return pairwise_wasserstein(race.distributions, metric=method, n_jobs=race.threads)
-    return squareform(PairwiseTransport(race.distributions, tol=1e-9, n_jobs=race.threads).solve_embedded(Z))
+    return squareform(embedded_costs(race.distributions, Z, n_jobs=race.threads))
 
 # %% ../../nbs/4_evaluation/45_comparison.ipynb #d416b6b2
 def judge_sample(

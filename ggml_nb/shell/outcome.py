@@ -32,9 +32,10 @@ from ..evaluation.baselines import summary as sample_summary
 from ..evaluation.evaluation import accuracies, answer_table, ask, clustering_scores, held_out_scores
 from ..evaluation.evaluation import split_distributions
 from ..method.distributions import Distributions
+from ..method.mahalanobis import project
 from ..method.transport import solve_dense
 from ..method.triplets import check_classes
-from ..solver.pairs import PairwiseTransport, all_pairs, in_threads, pair_costs, useful_threads
+from ..solver.pairs import all_pairs, embedded_costs, in_threads, pair_costs, useful_threads
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #3f06ac26
 @contextmanager
@@ -87,9 +88,9 @@ def solved(
     "OT distances no tighter than their use; the Euclidean ones to 1e-4 for few features, exactly for many."
     points = distributions.points
     if W is None and distributions.d <= 20:  # the engine's time grows with them, POT's does not
-        return PairwiseTransport(distributions, pairs, 1e-4, n_jobs).solve(np.eye(distributions.d))
+        return embedded_costs(distributions, points, pairs, 1e-4, n_jobs)
     if W is not None:
-        return PairwiseTransport(distributions, pairs, tol, n_jobs).solve(W)
+        return embedded_costs(distributions, project(points, W), pairs, tol, n_jobs)
     if not sparse.issparse(points) or points.nnz < 0.2 * np.prod(points.shape):
         return pair_costs(distributions, pairs, n_jobs=n_jobs)
 

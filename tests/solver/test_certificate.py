@@ -224,15 +224,16 @@ def test_after_an_interrupt_there_are_no_plans(monkeypatch):
     rng = np.random.default_rng(0)
     engine = PairwiseTransport(Distributions.from_list(list(rng.normal(size=(4, 6, 2))), [0, 0, 1, 1]), n_jobs=1)
     before, states = engine.solve(np.eye(2)), list(engine.states)
-    solve_pair, calls = pairs_module.solve_pair, []
+    solve_pairs, calls = pairs_module.solve_pairs, []
 
-    def interrupted(*args):
+    def interrupted(*args, **options):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return solve_pair(*args)
+        return solve_pairs(*args, **options)
 
-    monkeypatch.setattr(pairs_module, "solve_pair", interrupted)
+    monkeypatch.setattr(pairs_module, "BLOCK", 36)  # each pair is a block
+    monkeypatch.setattr(pairs_module, "solve_pairs", interrupted)
     with pytest.raises(KeyboardInterrupt):
         engine.solve(2 * np.eye(2))
     for use in (lambda: engine.grad(np.ones(6)), lambda: engine.gaps, lambda: engine.plan(0)):
