@@ -145,6 +145,27 @@ def test_the_core_path_is_prose_more_than_code(site):
     assert code <= 1.5 * prose
 
 
+def test_figures_are_said_in_words(site):
+    for lesson in LESSONS:
+        texts = [figure.get("alt", "") for figure in lesson_page(site, lesson).select(".cell_output img")]
+        texts += [
+            figure.get("aria-label", "") for figure in lesson_page(site, lesson).select(".cell_output svg[role=img]")
+        ]
+        words = [len(text.split()) for text in texts if not re.search(r"\.png$|[{}$\\]", text)]
+        assert texts or not lesson.core, lesson.path.stem
+        assert len(words) == len(texts) and min(words, default=2) >= 2, (lesson.path.stem, texts)
+
+
+def test_a_caption_is_the_text_of_its_figure():
+    import build
+
+    source = 'fig.suptitle("Two clouds")\nax.set(title=f"{name}: {n} points", xlabel="gene 0", ylabel="$x_1$")'
+    assert build.alt_text(source, "", "*A [caption](x.md)\nof `two` lines.*\n\nText.") == "A caption of two lines."
+    assert build.alt_text(source, "", "**Bold** text.") == "Two clouds; across: gene 0; up: x_1"
+    assert build.alt_text("ax.plot()", "# One\n\n## Where it stands\n\nText", "") == "Where it stands"
+    assert build.alt_text('ax.set(title=f"{n} of 6")', "# How\n", "") == "How; … of 6"
+
+
 def test_what_is_folded_is_there():
     "A name that is gone would unfold nothing, in silence."
     import build
