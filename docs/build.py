@@ -1,8 +1,8 @@
 """Build the site in _site/ (or in the folder named) from the notebooks and their saved outputs; nothing is executed.
 
 nbdev's directives are honoured here (`hide`, `echo`, `output`, `include`, `code-fold`), each figure gets a text from
-its caption or its titles, each lesson a line under its title (lessons.py) and the signatures of what it exports at its end,
-names in backticks and terms of the glossary become links (reference.py, which also makes the reference pages), and
+its caption or its titles, each lesson a line under its title (lessons.py) and the signatures of what it exports at its
+end, names in backticks and terms of the glossary become links (reference.py, which also makes the reference pages), and
 Sphinx with myst-nb does the rest.
 """
 
@@ -180,8 +180,7 @@ def write_chapter(folder, paths, target):
     "The landing page of a chapter: its README.md, and its lessons with what each says of itself."
     lessons = [Lesson(path) for path in paths]
     rows = [
-        f"- [{lesson.title}]({lesson.path.name})  \n  {lesson.summary}  \n  "
-        f"*{'core path' if lesson.core else 'engine room'}, {lesson.minutes} minutes*"
+        f"- [{lesson.title}]({lesson.path.name})  \n  {lesson.summary}  \n  *{lesson.kind}, {lesson.minutes} minutes*"
         for lesson in lessons
     ]
     text = (folder / "README.md").read_text(encoding="utf-8")
