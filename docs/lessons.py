@@ -187,5 +187,6 @@ def prerequisites():
     body = "\n".join([svg, heads, *arrows, *boxes, "</svg>"])
     hours = sum(lesson.minutes for lesson in places if lesson.core) / 60
     note = "An arrow leads from a lesson to one that builds on it. The core path is blue and takes about "
-    note += f"{hours:.0f} hours; the others are engine rooms, for whoever wants to know how it is done, and side paths to further uses."
+    note += f"{hours:.0f} hours; the others are engine rooms, "
+    note += "for whoever wants to know how it is done, and side paths to further uses."
     return f'{note}\n\n```{{raw}} html\n<div class="lesson-map">\n{body}\n</div>\n<script>{SCRIPT}</script>\n```'
