@@ -29,7 +29,6 @@ from ggml_nb.method.transport import (
     as_power,
     certify,
     ground_costs,
-    relative_gap,
     solve_dense,
     unsettled,
     warn_of_gap,
@@ -104,8 +103,9 @@ def solve_pair(
     state, moves = State(*arrays[4:]), True
     if upper == 0 or upper - lower > tol * upper:  # tiny beside the clouds
         upper, moves = plan_costs_of(X, Y, state, p)
-    gap = np.inf if moves and upper < 1e-290 else relative_gap(upper, lower)
-    return upper, gap, state
+    if moves and upper < 1e-290:
+        return upper, np.inf, state
+    return upper, (upper - lower) / upper if upper > 0 else 0.0, state
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #prs0009
 def bounds(
