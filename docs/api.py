@@ -32,7 +32,15 @@ def page():
     if there != wanted:
         missing, gone = sorted(wanted - there), sorted(there - wanted)
         raise ValueError(f"docs/reference/api.md: no section for {missing}; sections for what is not there: {gone}")
-    text = SECTION.sub(lambda match: section(match[1], match[2]), text)
+    seen = set()
+
+    def once(match):
+        "What a name is, where it comes first; where it comes again, the example."
+        again = match[1] in seen
+        seen.add(match[1])
+        return f"### {match[1]}: another example\n\n{match[2]}" if again else section(match[1], match[2])
+
+    text = SECTION.sub(once, text)
     return BLOCK.sub(lambda match: f"```{match[1]}\n{match[3]}```\n", text)  # the kind of a block is for the tests
 
 

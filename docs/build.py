@@ -1,8 +1,9 @@
 """Build the site in _site/ (or in the folder named) from the notebooks and their saved outputs; nothing is executed.
 
-nbdev's directives are honoured here (`hide`, `echo`, `output`, `include`, `code-fold`), each lesson gets a line under
-its title (lessons.py) and the signatures of what it exports at its end, names in backticks and terms of the glossary
-become links (reference.py, which also makes the reference pages), and Sphinx with myst-nb does the rest.
+nbdev's directives are honoured here (`hide`, `echo`, `output`, `include`, `code-fold`), each figure gets a text from
+its caption or its titles, each lesson a line under its title (lessons.py) and the signatures of what it exports at its
+end, names in backticks and terms of the glossary become links (reference.py, which also makes the reference pages), and
+Sphinx with myst-nb does the rest.
 """
 
 import ast
@@ -40,8 +41,8 @@ reduce_points scale_features training_coordinates make_problem make_transport on
 warn_of_doubts grouped_split mend_split split_distributions clustering_scores as_model one_split answer_table ask strata
 shuffle_within partition other_labellings majority_answers accuracy_interval read_clouds fit_anndata write_result
 learned_record fitted_distributions project_anndata sample_means plot_genes plot_ranking class_means learned_axes
-metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top warn_of_gap check_problem as_power
-refuse_fractions read_colors
+metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top warn_of_gap check_problem
+as_power refuse_fractions read_colors
 """.split()
 )  # exported functions of the core path whose code is not what the lesson is about: folded under their name
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
@@ -76,6 +77,53 @@ def has_wide_figure(cell, most=700):
     "Is a picture so wide that a small screen had better scroll than shrink it? Its width stands in a PNG's header."
     pictures = ["".join(out.get("data", {}).get("image/png", "")) for out in cell.get("outputs", [])]
     return any(int.from_bytes(base64.b64decode(png[:32])[16:20], "big") > most for png in filter(None, pictures))
+
+
+def said_in(source):
+    "What a cell that draws writes on its figure: titles that are plain text, other titles, names of the axes."
+    plain, mixed, axes = [], [], {}
+    for call in ast.walk(ast.parse(source)):
+        if not isinstance(call, ast.Call):
+            continue
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        titles = [word.value for word in call.keywords if word.arg == "title" and name != "legend"]
+        titles += call.args[:1] if name in ("suptitle", "set_title") else []
+        titles += call.args if name.startswith("plot_") else []
+        words = {word.arg: word.value for word in call.keywords if word.arg in ("xlabel", "ylabel")}
+        words |= {name.removeprefix("set_"): arg for arg in call.args[:1] if name in ("set_xlabel", "set_ylabel")}
+        axes |= {key: word.value for key, word in words.items() if isinstance(word, ast.Constant)}
+        for title in titles:
+            if isinstance(title, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "…" for part in title.values]
+                mixed.append(" ".join("".join(parts).split()))
+            elif isinstance(title, ast.Constant) and isinstance(title.value, str):
+                (plain.insert(0, title.value) if name == "suptitle" else plain.append(title.value))
+    return plain, mixed, axes
+
+
+def alt_text(source, before, after):
+    "A figure in words: the caption in italics below it, else titles and axes, and the heading where those say little."
+    caption = re.match(r"\*([^*].*?[^*])\*(?:\n\n|\Z)", after, re.S)
+    if caption:
+        text = " ".join(caption[1].split())
+    else:
+        plain, mixed, axes = said_in(source)
+        titles = list(dict.fromkeys(plain or mixed))
+        if len(re.findall(r"\w+", " ".join(titles))) < 3:
+            titles = re.findall(r"^#+ (.*)", before, re.M)[-1:] + titles
+        along = [f"{way}: {axes[key]}" for key, way in (("xlabel", "across"), ("ylabel", "up")) if axes.get(key)]
+        text = "; ".join([*titles, *along])
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)  # a link is its text
+    return re.sub(r"\\(?:text|mathrm|mathcal)\b|[$`{}\\]", "", text)
+
+
+def describe_figures(notebook):
+    "Give each picture its text, for who does not see it."
+    for i, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and any("image/png" in out.get("data", {}) for out in cell.get("outputs", [])):
+            before = "\n\n".join(other.source for other in notebook.cells[:i] if other.cell_type == "markdown")
+            after = next((other.source for other in notebook.cells[i + 1 : i + 2] if other.cell_type == "markdown"), "")
+            cell.metadata.setdefault("mystnb", {})["image"] = {"alt": alt_text(cell.source, before, after)}
 
 
 def set_tags(cell):
@@ -132,8 +180,7 @@ def write_chapter(folder, paths, target):
     "The landing page of a chapter: its README.md, and its lessons with what each says of itself."
     lessons = [Lesson(path) for path in paths]
     rows = [
-        f"- [{lesson.title}]({lesson.path.name})  \n  {lesson.summary}  \n  "
-        f"*{'core path' if lesson.core else 'engine room'}, {lesson.minutes} minutes*"
+        f"- [{lesson.title}]({lesson.path.name})  \n  {lesson.summary}  \n  *{lesson.kind}, {lesson.minutes} minutes*"
         for lesson in lessons
     ]
     text = (folder / "README.md").read_text(encoding="utf-8")
@@ -156,6 +203,7 @@ def write_sources(folder):
             if home != path
         }
         NBProcessor(nb=notebook, procs=procs, process=True, rm_directives=False)
+        describe_figures(notebook)
         module, names = apis[path]
         if names:
             notebook.cells.extend(api_cells(module, names))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
-CORE = set("11 12 13 14 15 16 17 33 37 41 42 52 54 58".split())  # the others are engine rooms: detours
+CORE = set("11 12 13 14 15 16 17 33 37 41 42 52 54 58".split())  # the others are detours,
+SIDE = set("38 56 57".split())  # for what else one may want to do, or engine rooms: how it is done
 NOT_PROSE = re.compile(
     r"(^```.*?^```|`[^`]+`|\$\$.*?\$\$|\$[^$]+\$|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>|^#.*?$|^>.*?$)", re.M | re.S
 )  # code, maths, links, tags, headings and the summary
@@ -60,6 +61,10 @@ class Lesson:
         return self.number in CORE
 
     @property
+    def kind(self):
+        return "core path" if self.core else "side path" if self.number in SIDE else "engine room"
+
+    @property
     def minutes(self):
         "A hundred words a minute, those of the code included: mathematics is read slowly."
         return math.ceil(sum(len(source.split()) for _, source in self.cells) / 100)
@@ -97,7 +102,7 @@ def header(lesson):
     page = lesson.path.relative_to(NBS)
     needs = ", ".join(other.link(page) for other in lesson.needs) or "no other lesson"
     after = [other for other in lessons() if other.core and other.path.stem > lesson.path.stem][:1]
-    where = "core path, which" if lesson.core else "engine room; the core path"
+    where = "core path, which" if lesson.core else f"{lesson.kind}; the core path"
     on = f"{where} goes on with {after[0].link(page)}" if after else where.split(",")[0].split(";")[0]
     return f"```{{container}} lesson-line\nNeeds {needs} · {lesson.minutes} minutes · {on}\n```"
 
@@ -182,5 +187,6 @@ def prerequisites():
     body = "\n".join([svg, heads, *arrows, *boxes, "</svg>"])
     hours = sum(lesson.minutes for lesson in places if lesson.core) / 60
     note = "An arrow leads from a lesson to one that builds on it. The core path is blue and takes about "
-    note += f"{hours:.0f} hours; the others are engine rooms, for whoever wants to know how it is done."
+    note += f"{hours:.0f} hours; the others are engine rooms, "
+    note += "for whoever wants to know how it is done, and side paths to further uses."
     return f'{note}\n\n```{{raw}} html\n<div class="lesson-map">\n{body}\n</div>\n<script>{SCRIPT}</script>\n```'

@@ -11,7 +11,7 @@ _HOMES = {
     "method.mahalanobis": "interpolate low_rank mahalanobis_cdist mahalanobis_matrix plot_ellipse project",
     "method.synthetic": "make_distributions",
     "method.training": "PAPER train_ggml",
-    "method.transport": "OTResult wasserstein",
+    "method.transport": "OTResult ground_distances wasserstein",
     "method.triplets": "all_triplets make_triplets unique_pairs",
     "solver.layer": "transport_cost",
     "solver.pairs": "PairwiseTransport pair_costs pairwise_wasserstein",

@@ -1,4 +1,5 @@
-"""Every notebook is one test: nbdev runs its cells, and the solutions of its exercises, in a fresh process."""
+"""Every notebook is one test: nbdev runs its cells, and the solutions of its exercises with their checks, in a fresh
+process."""
 
 import json
 import os
@@ -25,8 +26,10 @@ plain = process.read_nb
 def with_solutions(path):
     notebook, cells = plain(path), []
     for cell in notebook.cells:
-        hidden = cell.source.partition("<summary>Solution</summary>")[2] if cell.cell_type == "markdown" else ""
-        cells += [cell, *map(mk_cell, re.findall("```python\\n(.*?)```", hidden, re.S))]
+        exercise = cell.cell_type == "markdown" and "<summary>Solution</summary>" in cell.source
+        parts = cell.source.split("<summary>Solution</summary>") if exercise else ["", ""]
+        solution, check = (re.findall("```python\\n(.*?)```", part, re.S) for part in ("".join(parts[1:]), parts[0]))
+        cells += [cell, *map(mk_cell, solution + check)]
     notebook.cells = cells
     return notebook
 

@@ -2,8 +2,8 @@
 
 python tests/test_recorded.py FOLDER    records it anew
 
-Fits of clouds of equal masses were recorded again when those began at an exact assignment (lesson 21a): their rough plans
-are better than asked for since. Ragged and weighted clouds, and all costs, are as before the move.
+Fits of clouds of equal masses were recorded again when those began at an exact assignment (lesson 21a): their rough
+plans are better than asked for since. Ragged and weighted clouds, and all costs, are as before the move.
 """
 
 import sys

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -58,8 +59,15 @@ def lesson_page(site, lesson):
 def test_every_lesson_has_its_page_and_its_line(site):
     for lesson in LESSONS:
         line = lesson_page(site, lesson).select_one(".lesson-line").get_text()
-        assert f"{lesson.minutes} minutes" in line and ("core path" if lesson.core else "engine room") in line
+        assert f"{lesson.minutes} minutes" in line and f"· {lesson.kind}" in line
         assert all(other.term.replace("'", "’") in line for other in lesson.needs)
+
+
+def test_the_core_path_builds_on_what_was_read():
+    "No lesson of the core path but the first is said to need nothing; it ends at the tutorial."
+    core = [lesson for lesson in LESSONS if lesson.core]
+    assert core[0].number == "11" and "Tutorial" in core[-1].title and all(lesson.needs for lesson in core[1:])
+    assert {lesson.kind for lesson in LESSONS} == {"core path", "side path", "engine room"}
 
 
 def test_the_map_leads_to_every_lesson(site):
@@ -143,6 +151,26 @@ def test_the_core_path_is_prose_more_than_code(site):
     print(*(f"{name}: {code} to {prose}, {code / prose:.2f}" for name, (code, prose) in sizes.items()), sep="\n")
     code, prose = map(sum, zip(*sizes.values()))
     assert code <= 1.5 * prose
+
+
+def test_figures_are_said_in_words(site):
+    for lesson in LESSONS:
+        page = lesson_page(site, lesson)
+        texts = [figure.get("alt", "") for figure in page.select(".cell_output img")]
+        texts += [figure.get("aria-label", "") for figure in page.select(".cell_output svg[role=img]")]
+        bad = [text for text in texts if not text.strip() or re.search(r"\.png$|[{}$\\]", text)]
+        bad += [text for text in texts if lesson.core and len(text.split()) < 2]
+        assert not bad and (texts or not lesson.core), (lesson.path.stem, bad)
+
+
+def test_a_caption_is_the_text_of_its_figure():
+    import build
+
+    source = 'fig.suptitle("Two clouds")\nax.set(title=f"{name}: {n} points", xlabel="gene 0", ylabel="$x_1$")'
+    assert build.alt_text(source, "", "*A [caption](x.md)\nof `two` lines.*\n\nText.") == "A caption of two lines."
+    assert build.alt_text(source, "", "**Bold** text.") == "Two clouds; across: gene 0; up: x_1"
+    assert build.alt_text("ax.plot()", "# One\n\n## Where it stands\n\nText", "") == "Where it stands"
+    assert build.alt_text('ax.set(title=f"{n} of 6")', "# How\n", "") == "How; … of 6"
 
 
 def test_what_is_folded_is_there():
@@ -266,6 +294,30 @@ def test_example_runs(example, prepared):
     else:
         assert not expected or repr(result) == expected
     plt.close("all")
+
+
+def test_attributes_are_as_the_page_says(prepared):
+    "Every attribute in the tables of the API page is there, in its shape."
+    gg, clouds, model = (prepared[name] for name in ("gg", "clouds", "model"))
+    engine, blurred = gg.PairwiseTransport(clouds), gg.SinkhornTransport(clouds, device="cpu")
+    Z = gg.project(clouds.points, model.components_)
+    for each in (engine, blurred):
+        each.solve_embedded(Z)
+    result = gg.wasserstein(clouds[0][:7], clouds[1])
+    space = {"data": clouds, "model": model, "engine": engine, "blurred": blurred, "result": result}
+    space |= {"plans": engine.plans(Z), "proof": engine.certificate(0)}
+    (k, d), P = model.components_.shape, len(engine.pairs)
+    sizes = {"N": len(Z), "n": len(clouds), "d": d, "C": 3, "k": k, "E": model.n_iter_, "P": P}
+    rows = re.findall(r"^\| (`.*?`) \| (\(.*?\)) \|", api.SOURCE.read_text(encoding="utf-8"), re.M)
+    assert len(rows) > 40
+    for names, shapes in rows:
+        names = re.findall(r"`(.*?)`", names)
+        parts = re.findall(r"\(.*?\)", shapes)
+        for name, shape in zip(names, parts, strict=True):
+            value = eval(name, space)
+            if not re.search(r"[a-z]{2}", shape):
+                here = sizes | ({"n": 7, "m": len(clouds[1])} if name.startswith("result") else {})
+                assert getattr(value, "shape", np.shape(value)) == eval(shape, here), name
 
 
 def test_shell_examples_run(tmp_path, prepared, monkeypatch):

@@ -265,12 +265,12 @@ def predict(
 def score(
     self: LearnedMetric,
     X,  # Distributions, or a list of (n_i, d) arrays
-    y=None,  # (m,) classes; a Distributions has its own
+    y=None,  # (m,) classes; a Distributions has its own, unless it was made without labels
 ) -> float:
     "Share of the clouds whose class is predicted rightly; with target='ordered' Spearman's correlation."
-    truth = X.classes if y is None and isinstance(X, Distributions) else y
-    if truth is None:
-        raise ValueError("y is missing: a list of clouds needs one label per cloud")
+    if y is None and (not isinstance(X, Distributions) or X.class_names.tolist() == ["no label"]):
+        raise ValueError("y is missing: score needs the true label of each cloud, and these clouds carry none")
+    truth = X.classes if y is None else y
     if self.target == "ordered":
         from ggml_nb.estimator.ordered import spearman
 

@@ -48,11 +48,11 @@ def warn_if_rounded(
     points,  # (N, d) ndarray, before it is cast to float32
     name,  # for the message
 ):
-    "float32 keeps seven digits: values that share most of them come out equal."
+    "float32 keeps seven digits: values that share most of them come out equal. Two points may do so by chance."
     low, high = points.min(axis=0), points.max(axis=0)
     size, spread = np.maximum(np.abs(low), np.abs(high)), high - low
     lost = np.flatnonzero((1e-12 * size < spread) & (spread < 1e-5 * size))
-    if len(lost):
+    if len(lost) > (1e-3 * len(size) if len(points) == 2 else 0):
         which = f"{len(lost)} of {len(size)} columns, the first {lost[0]},"
         what = "vary by less than 1e-5 of their size, which float32 hardly holds"
         warn(f"{name}: {which} {what}: subtract their mean")
@@ -118,7 +118,7 @@ def as_points(
     if points.ndim != 2 or 0 in points.shape:
         raise ValueError(f"{name} must have shape (N, d) with N, d >= 1, got {points.shape}")
     check_finite(points, came, name)
-    if came.dtype.itemsize > points.dtype.itemsize and not sparse.issparse(points) and len(points) >= 10:
+    if came.dtype.itemsize > points.dtype.itemsize and not sparse.issparse(points):
         warn_if_rounded(came, name)
     return points
 

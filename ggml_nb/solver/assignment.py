@@ -47,6 +47,8 @@ def bid(C, f, g, row_of, column_of, most):
         i, count, bids = free[count - 1], count - 1, bids + 1
         subtract(C[i], g, value)
         j, lo = least(value, lanes)
+        if value[i] == lo:
+            j = i  # a cloud is its own best partner, even where other distances round to 0
         value[j] = np.inf
         f[i] = least(value, lanes)[1] if n > 1 else lo
         g[j] -= f[i] - lo

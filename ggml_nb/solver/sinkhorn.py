@@ -15,8 +15,8 @@ from scipy import sparse
 from tqdm.auto import tqdm
 
 from ..method.distributions import patch
-from ..method.transport import OTResult, certify, ground_distances
-from .pairs import PairwiseTransport, Plans, as_cotangent, clouds_of, of_last
+from ..method.transport import OTResult, certify, ground_costs
+from .pairs import Certificate, PairwiseTransport, Plans, as_cotangent, clouds_of, of_last, of_last_solve
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #7c50e27a
 def softmin(
@@ -285,8 +285,51 @@ def plans(
     return plans
 
 
-SinkhornTransport.plan_costs = of_last("plan_cost", "Costs <plan, C> of the last solve.")
-SinkhornTransport.converged = of_last("converged", "For which pairs of the last solve at most `tol` was misplaced.")
+SinkhornTransport.gaps = of_last(
+    "gap",
+    """Relative gaps (n_pairs,) of the last solve: an entropic value is at most this share of itself above W_p^p.
+
+    From the c-transformed potentials, in float64 and to its rounding; most of a gap is entropy, which no more
+    iterations take away. `certificate(i)` is of the plan's own cost.""",
+)
+SinkhornTransport.plan_costs = of_last(
+    "plan_cost",
+    "Costs <plan, C> (n_pairs,) of the rounded plans of the last solve: at least W_p^p, at most the values.",
+)
+SinkhornTransport.converged = of_last(
+    "converged", "Whether (n_pairs,) at most `tol` of the mass was misplaced before rounding, in the last solve."
+)
+
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #sink004
+@patch
+def solve(
+    self: SinkhornTransport,
+    W,  # (k, d) linear map
+    which=None,  # indices into pairs, or a mask of them, default all
+    verbose=0,  # 1 shows a progress bar
+) -> np.ndarray:  # (n_pairs,) float64 entropic values, at least W_p^p; `plan_costs` are those of the plans
+    "Entropic values <plan, C> + epsilon KL(plan | a b') of pairs of clouds under d_W, or under its power p."
+    return PairwiseTransport.solve(self, W, which, verbose)
+
+
+@patch
+def solve_embedded(
+    self: SinkhornTransport,
+    Z,  # (N, k) embedded points, in the order of distributions.points
+    which=None,  # indices into pairs, or a mask of them, default all
+    verbose=0,  # 1 shows a progress bar
+) -> np.ndarray:  # (n_pairs,) float64 entropic values
+    "The entropic values of `plans`, which are kept for `grad`, `plan`, `potentials` and `certificate`."
+    return PairwiseTransport.solve_embedded(self, Z, which, verbose)
+
+
+@patch
+def grad(
+    self: SinkhornTransport,
+    weights,  # (n_pairs,) one for each pair of the last solve
+) -> np.ndarray:  # (k, d): d/dW of sum_q weights_q value_q
+    "Derivative of the entropic values by W, the plans held fixed: that of their costs, and of a relative epsilon."
+    return PairwiseTransport.grad(self, weights)
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #c5009112
 @patch
@@ -348,10 +391,27 @@ def result(self: SinkhornPlans, i) -> OTResult:
     batch, plan, _ = next(iter(self._batches(np.arange(len(self.which)) == i, self.Z)))
     X, Y, a, b = clouds_of(self.engine.distributions, self.Z.cpu().numpy(), self.engine.pairs[self.which[i]])
     g = self.potential[i] * batch.unit.item()
-    return certify(ground_distances(X, Y) ** self.engine.p, a, b, sparse.coo_array(plan[0].cpu().numpy()), g)
+    return certify(ground_costs(X, Y, p=self.engine.p), a, b, sparse.coo_array(plan[0].cpu().numpy()), g)
 
 
 @patch
-def plan(self: SinkhornPlans, i) -> sparse.coo_array:  # (n, m)
-    "Rounded plan of pair i."
+def plan(
+    self: SinkhornPlans,
+    i,  # which of the pairs that were solved, by its place among them
+) -> sparse.coo_array:  # (n, m), with an entry wherever some mass moves: nearly everywhere
+    "Rounded entropic plan of a pair: how much mass goes from each point of its first cloud to each of its second."
     return self.result(i).plan
+
+
+@patch
+def certificate(
+    self: SinkhornPlans,
+    i,  # which of the pairs that were solved, by its place among them
+) -> Certificate:  # primal, dual, gap
+    "Cost of the rounded plan, `plan_costs[i]` without its entropy, and what the potentials prove of W_p^p."
+    return Plans.certificate(self, i)
+
+
+for name in ("coupling", "plan", "certificate"):
+    setattr(SinkhornTransport, name, of_last_solve(name, SinkhornPlans))
+SinkhornTransport.grad_embedded = of_last_solve("grad", SinkhornPlans)

@@ -476,6 +476,11 @@ def test_a_metric_remembers_whom_it_learned_from(tmp_path):
         assert np.allclose(one.predict_proba(new).sum(axis=1), 1)
     assert np.array_equal(model.predict_proba(new), again.predict_proba(new))
     assert model.score([new[i] for i in range(len(new))], new.classes) == model.score(new)
+    unlabelled = Distributions(new.points, new.sample, None)
+    assert model.score(unlabelled, new.classes) == model.score(new)
+    for none in (unlabelled, [new[0], new[1]]):
+        with pytest.raises(ValueError, match="y is missing: score needs the true label"):
+            model.score(none)
     assert list(model.get_feature_names_out()) == [f"ggml{i}" for i in range(len(model.components_))]
     del again.clouds_  # as in a file of version 0.1
     with pytest.raises(ValueError, match="no clouds to compare with"):

@@ -243,6 +243,17 @@ def test_small_clouds_that_float32_cannot_hold_are_named_once():
     assert len(caught) == 1
 
 
+def test_a_few_points_that_float32_cannot_hold_are_named(recwarn):
+    for n in (2, 3, 9):
+        points = np.random.default_rng(n).normal(size=(n, 2))
+        with pytest.warns(UserWarning, match="points: 1 of 2 columns, the first 1, .* subtract their mean"):
+            Distributions(points + [0, 1e7], np.arange(n) % 2, [0, 1])
+    recwarn.clear()
+    for n in (1, 2, 3):  # of so many columns some agree by chance, where there are two points
+        Distributions(np.random.default_rng(n).normal(size=(n, 100_000)), np.zeros(n, int), [0])
+    assert not recwarn
+
+
 def test_times_and_mixed_labels_are_refused():
     with pytest.raises(TypeError, match="points must be a numeric"):
         Distributions(np.zeros((4, 1), "datetime64[s]"), [0, 0, 1, 1], ["a", "b"])

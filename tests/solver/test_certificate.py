@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 
 import ggml_nb.solver.pairs as pairs_module
 from ggml_nb import Distributions, PairwiseTransport, SinkhornTransport, pair_costs, wasserstein
-from ggml_nb.method.transport import feasible_potentials, relative_gap, solve_dense
+from ggml_nb.method.transport import feasible_potentials, relative_gap, solve_dense, unsettled
 
 EPS = np.finfo(float).eps
 
@@ -154,6 +154,51 @@ def test_the_true_error_is_at_most_the_gap(p, kind):
             assert (f[:, None] + g <= C).all() and proof.dual <= a @ f + b @ g + 8 * EPS * (a @ abs(f) + b @ abs(g))
             assert proof.primal == pytest.approx((plan.toarray() * C).sum(), rel=1e-12) and proof.dual <= proof.primal
             assert proof.gap <= gap + 20 * EPS * size / max(cost, 1e-300) + 1e-12
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-9])
+@pytest.mark.parametrize("p", [1, 2, 3, 100])
+@pytest.mark.parametrize("where", [1.0, 1e-3, 0.0])
+def test_costs_tiny_beside_the_clouds(where, p, tol):
+    "Half of the points move by next to nothing: the optimum is known, and neither gap ever says less than the truth."
+    rng = np.random.default_rng(p)
+    engine = PairwiseTransport(Distributions.from_list(list(rng.normal(size=(2, 20, 3))), [0, 1]), tol=tol, p=p)
+    for move in (0, 1e-320, 1e-200, 1e-170, 1e-120, 1e-40, 1e-20, 1e-17, 1e-15, 1e-12, 1e-8, 1e-6):
+        X = rng.normal(size=(20, 3))
+        X[:10] = where * X[:10] if where else 1e4 * move * X[:10]  # of their own size, or next to nothing apart
+        Y = X.copy()
+        Y[:10] += move * rng.normal(size=(10, 3))
+        step = np.abs(X.astype(np.longdouble) - Y).astype(np.longdouble)
+        truth = (np.sqrt((step**2).sum(axis=1)) ** p).mean()  # each point to itself
+        cost, gap = engine.solve_embedded(np.concatenate([X, Y]))[0], engine.gaps[0]
+        proof, size = engine.certificate(0), np.linalg.norm(np.ptp(np.concatenate([X, Y]), axis=0)) ** p
+        for primal, share in ((cost, gap), (proof.primal, proof.gap)):
+            if not step.any():
+                assert primal == 0 and share == 0
+                continue
+            assert share > 0
+            if np.isfinite(share):
+                assert abs(truth - primal) <= primal * np.longdouble(share) + 1e-12 * truth
+        assert proof.dual <= truth * (1 + 1e-12)
+        assert proof.gap <= max(gap, tol) + 20 * EPS * size / max(cost, 1e-200)
+
+
+def test_differences_whose_squares_are_no_numbers():
+    result = wasserstein([[1e-170], [1.0]], [[0.0], [1.0]])
+    assert result.cost == pytest.approx(5e-171, rel=1e-12, abs=0) and 0 < result.gap < 1e-9
+    lost = wasserstein([[1e-170]], [[0.0]], p=2)
+    assert lost.cost < 1e-300 and lost.gap == np.inf
+    assert wasserstein([[1e-170]], [[1e-170]], p=2).gap == 0
+    with np.errstate(all="raise"):
+        assert wasserstein([[1e200, 1e-170]], [[1e200, 0.0]]).cost > 0
+
+
+def test_one_rule_for_what_is_left_open(recwarn):
+    "`wasserstein` and `pair_costs` warn of the same problem, and of nothing where costs of both signs cancel."
+    C, half = np.array([[1e-9, 1.0], [1.0, -1e-9]]), np.full(2, 0.5)
+    assert abs(wasserstein(cost=C).cost) < 1e-12 and not recwarn
+    wide = solve_dense(np.array([[1e-30, 1.0], [1.0, 1e-30]]), half, half)
+    assert (unsettled(wide, np.full((2, 2), 1e-30)) > 1e-6) == (wide.gap > 1e-6)
 
 
 def test_powers_of_the_whole_table():
