@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from .simplex import UNIT, jit
+from .simplex import UNIT, inlined, jit
 
 # %% ../../nbs/2_solver/21a_assignment.ipynb #asg0007
 LANES = 64  # columns are padded to a multiple of this, so that every inner loop is plain SIMD
@@ -38,7 +38,7 @@ def least(values, lanes):
     return j, lo
 
 # %% ../../nbs/2_solver/21a_assignment.ipynb #asg0009
-@jit
+@inlined
 def bid(C, f, g, row_of, column_of, most):
     "At most this many bids; returns the rows still without a partner. C (n, w) is infinite beyond column n."
     n, w = C.shape
@@ -96,7 +96,7 @@ def shortest_paths(C, f, g, row_of, s, root):
     return j, via
 
 # %% ../../nbs/2_solver/21a_assignment.ipynb #asg0015
-@jit
+@inlined
 def assign(C):
     "Potentials f (n,), g (w,) and partners, column_of (n,) and row_of (w,), of least cost; C (n, w) as for `bid`."
     n, w = C.shape
@@ -114,7 +114,7 @@ def assign(C):
     return f, g, column_of, row_of
 
 # %% ../../nbs/2_solver/21a_assignment.ipynb #asg0022
-@jit
+@inlined
 def assignment_state(C):
     "Parents, flows and potentials (2n,) of an optimal tree for n + n equal masses; the rows of C are the second cloud."
     n = len(C)

@@ -16,6 +16,7 @@ from ggml_nb.solver.simplex import (
     ascending,
     first_state,
     grow,
+    inlined,
     jit,
     plan_cost,
     principal_order,
@@ -103,7 +104,7 @@ def price(X, Y, m, g, f, h, arcs, p):
     return found
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #66a6d93b
-@jit
+@inlined
 def first_arcs(A, B, m, p):
     "Arcs to the nearest neighbours, the shortest first, and feasible potentials of both clouds."
     n, arcs, g = len(A), np.empty((MOST * len(A), 2), np.int32), np.full(B.shape[1], -np.inf, A.dtype)
@@ -118,7 +119,7 @@ MANY = 1.0  # pivots a row, above which the next pass is smoothed
 ROUNDING = 1e-13  # differences below this share of the clouds' diameter are rounding, not cost
 
 
-@jit
+@inlined
 def improve(X, Y, A, B, weight, parent, flow, pot, diameter, tol, rounds, p):
     """Alternate price (smoothed) and simplex until upper - lower <= tol * upper; returns both. Changes the state.
 
@@ -150,7 +151,7 @@ def improve(X, Y, A, B, weight, parent, flow, pot, diameter, tol, rounds, p):
     return lower, upper
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #221f30cb
-@jit
+@inlined
 def fixed_range(X, Y):
     "Both clouds in one array, around its last point, over a power of two; their diameter there, and that power."
     Z = np.concatenate((X, Y))
@@ -163,7 +164,7 @@ def fixed_range(X, Y):
     return Z / scale, diameter / scale, scale
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #lin00002
-@jit
+@inlined
 def line_bounds(X, Y, weight, parent, flow, pot, diameter, p):
     "Bounds of the cost for clouds on a line, X (n, 1) and Y (m, 1), from sorting; makes the state."
     n, N = len(X), len(weight)
@@ -179,7 +180,7 @@ def line_bounds(X, Y, weight, parent, flow, pot, diameter, p):
 EQUAL = 600  # points a cloud, up to which equal masses are first assigned: beyond, pivots are sooner done
 
 
-@jit
+@inlined
 def costs(X, B, p):
     "Distances to the power p, (n, w), infinite in the columns beyond n that pad B."
     C = np.full((len(X), B.shape[1]), np.inf)
@@ -189,7 +190,7 @@ def costs(X, B, p):
     return C
 
 
-@jit
+@inlined
 def begin(Z, a, b, parent, flow, pot, scale, p):
     "Make the state fit the points Z in their fixed range: a first tree, if it has none."
     n = len(a)
@@ -208,7 +209,7 @@ def begin(Z, a, b, parent, flow, pot, scale, p):
     parent[:], flow[:] = tree[0], tree[1]
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #b818afb7
-@jit
+@inlined
 def transport(X, Y, a, b, parent, flow, pot, tol, rounds, p):
     """Bounds of the cost, as tight as tol asks for or rounds permits, and what counts as rounding. Changes the state.
 
