@@ -1,9 +1,9 @@
-"""A thousand patients: 1000 clouds of 50 points in 20 dimensions. Seconds and peak memory of a fit and of all distances.
+"""A thousand patients, 50 points each in 20 dimensions: seconds and peak memory of a fit and of all distances.
 
     python benchmarks/cohort.py [--patients 1000] [--write]
 
-Each row runs in a process of its own, with the compiled code of an earlier one. `wall` is on all cores, `cpu` the time of
-all threads, `MB` the peak memory above that after the imports (Linux only)."""
+Each row runs in a process of its own, with the compiled code of an earlier one. `wall` is on all cores, `cpu` the time
+of all threads, `MB` the peak memory above that after the imports (Linux only)."""
 
 import argparse
 import json

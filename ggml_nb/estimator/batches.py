@@ -17,8 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import KMeans
 
 from .fisher import both_scatters, partner_pairs, ridge_rule, whitened_axes
-from .scale import feature_scale, per_scale
-from .start import Start, reduce_points, scale_features, search_basis
+from .start import Start, search_space
 from .stopping import class_codes
 from ..method.distributions import Distributions
 from ..solver.pairs import PairwiseTransport
@@ -214,11 +213,8 @@ def batch_start(
 ) -> Start:
     "The directions in which classes differ, in a space from which the batches are taken out."
     check_batches(distributions)
-    rng, few = np.random.default_rng(seed), distributions.subsample(n_points, seed)
-    inverse = per_scale(feature_scale(distributions.points) if scale is None else scale)
-    Z = scale_features(few.points, inverse)
-    Q = search_basis(Z, few.sample, seed)
-    B = reduce_points(Z, Q.T, n_jobs)
+    few, inverse, Z, Q, B = search_space(distributions, n_points, n_jobs, seed, scale)
+    rng = np.random.default_rng(seed)
     whiten = whitening(B, few, partners, rng, tol, n_jobs)
     plan = couple_to_atoms(leading_coordinates(B, 30), few, seed=seed)
     v, beta, noise = atom_effects(Z, B @ whiten.T, Q @ whiten.T, plan, few)

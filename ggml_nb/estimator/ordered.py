@@ -16,8 +16,7 @@ from scipy.stats import spearmanr
 
 from .fisher import partner_pairs, ridge_rule, scatter, shuffle_labels, whitened_axes
 from .metric import nearest
-from .scale import feature_scale, per_scale
-from .start import Start, reduce_points, scale_features, search_basis
+from .start import Start, search_space
 from ..method.arrays import warn
 from ..method.distributions import Distributions
 from ..method.triplets import refuse_fractions
@@ -148,11 +147,8 @@ def ordered_start(
     shuffles=9,
 ) -> Start:
     "The start of lesson 33 with (c); an axis beyond the first is real if no shuffle of the numbers has its like."
-    rng, few = np.random.default_rng(seed), distributions.subsample(n_points, seed)
-    inverse = per_scale(feature_scale(distributions.points) if scale is None else scale)
-    Z = scale_features(few.points, inverse)
-    Q = search_basis(Z, few.sample, seed)
-    B = reduce_points(Z, Q.T, n_jobs)
+    few, inverse, _, Q, B = search_space(distributions, n_points, n_jobs, seed, scale)
+    rng = np.random.default_rng(seed)
     coarse = copy.copy(few)  # shares the points
     coarse.labels = grades(few.labels)
     transport = PairwiseTransport(few, partner_pairs(coarse.labels, few.donors, partners, rng), tol, n_jobs)
