@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['metric_matrix', 'learned_rows', 'learned_axes', 'shares', 'donor_cells', 'residuals', 'pseudobulk_test', 'donor_half',
-           'gene_stability', 'known_patterns', 'class_means', 'rank_genes', 'check_top', 'plot_genes', 'plot_ranking']
+           'gene_stability', 'known_patterns', 'class_means', 'keep_genes', 'rank_genes', 'check_top', 'plot_genes',
+           'plot_ranking']
 
 # %% ../../nbs/5_cells/54_genes.ipynb #896d3593
 import json
@@ -217,7 +218,18 @@ def class_means(
     table = pd.DataFrame(np.asarray(means, np.float64)).groupby([np.asarray(labels).astype(str), donors]).mean()
     center = table.groupby(level=0).mean()
     rest = (center.sum() - center.max()) / max(len(center) - 1, 1)
-    return {"higher_in": center.idxmax().to_numpy(), "difference": (center.max() - rest).to_numpy()}
+    return {"higher_in": center.idxmax().to_numpy(str), "difference": (center.max() - rest).to_numpy()}
+
+
+def keep_genes(
+    model,  # GGML, fitted
+    distributions,  # Distributions of the fit
+):
+    "Keep with the model, and in its file, what `rank_genes` takes from data: patterns, symbols, the class of more."
+    known, symbols = as_classes(distributions, model.target), distributions.symbols
+    model.patterns_ = feature_patterns(known, model.components_[: model.n_axes_], n_jobs=model.n_jobs)
+    model.genes_ = {} if symbols is None else {"symbol": np.asarray(symbols, dtype=str)}
+    model.genes_ |= class_means(model, distributions.feature_names, known, None)
 
 # %% ../../nbs/5_cells/54_genes.ipynb #d867a653
 def rank_genes(
@@ -236,11 +248,12 @@ def rank_genes(
     check_top(top)
     check_scalar(n_refits, "n_refits", numbers.Integral, min_val=0)
     axes, names = learned_axes(source, feature_names, scale, key)
-    symbols = record(source, key).get("symbols") if isinstance(source, anndata.AnnData) else None
+    kept = getattr(source, "genes_", {})
+    symbols = record(source, key).get("symbols") if isinstance(source, anndata.AnnData) else kept.get("symbol")
     symbols = getattr(distributions, "symbols", None) if symbols is None else symbols
     columns = {"gene": names} | ({} if symbols is None else {"symbol": symbols})
     columns |= {"weight": shares(axes)} | {f"axis_{i + 1}": axis for i, axis in enumerate(axes)}
-    about = class_means(source, names, distributions, key)
+    about = class_means(source, names, distributions, key) or {k: kept[k] for k in kept if k != "symbol"}
     patterns = known_patterns(source, learned_rows(source, key), distributions, key)
     if patterns is not None:
         columns |= {"pattern": patterns.overall}

@@ -32,11 +32,10 @@ from .structure import MAX_GB, child
 from ..estimator.checkpoint import params_json, plain
 from ..estimator.estimator import GGML, check_parameters
 from ..estimator.metric import check_linear, columns_for
-from ..estimator.ordered import as_classes, check_target
+from ..estimator.ordered import check_target
 from ..method.arrays import as_points, plain_type, warn
 from ..method.distributions import Distributions
 from ..method.mahalanobis import some_names
-from ..estimator.patterns import feature_patterns
 from ..estimator.scale import feature_moments
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #51fed7de
@@ -182,9 +181,10 @@ def fit_anndata(
     values = getattr(matrix, "data", matrix) if sparse.issparse(matrix) else matrix
     if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("adata has NaN or infinite values in cells that were not drawn: remove or impute them first")
+    from ggml_nb.cells.genes import keep_genes
+
     model.fit(distributions)
-    known = as_classes(distributions, model.target)
-    model.patterns_ = feature_patterns(known, model.components_[: model.n_axes_], n_jobs=model.n_jobs)
+    keep_genes(model, distributions)
     write_result(adata, key_added, model, distributions, matrix, names, asked)
     return model
 

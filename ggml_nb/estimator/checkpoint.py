@@ -131,6 +131,7 @@ def save_metric(
         arrays |= {f"wide_{name}": value for name, value in model.wide_.items()}
     if hasattr(model, "patterns_"):
         arrays |= {f"patterns_{name}": value for name, value in model.patterns_._asdict().items()}
+    arrays |= {f"genes_{name}": value for name, value in getattr(model, "genes_", {}).items()}  # lesson 54
     write_npz(path, **arrays)
 
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #39lrned0
@@ -206,6 +207,10 @@ def load_metric(
             from ggml_nb.estimator.patterns import Patterns
 
             model.patterns_ = Patterns(**{name: arrays[f"patterns_{name}"] for name in Patterns._fields})
+        model.genes_ = {name[6:]: value for name, value in arrays.items() if name.startswith("genes_")}
+        for name, value in model.genes_.items():
+            if value.shape != np.shape(model.scale_) or value.dtype.kind not in "Uf":
+                raise ValueError(f"genes_{name} must have one entry for each feature")
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"{path} is not {what}: {error}") from None
     if learned:

@@ -273,7 +273,7 @@ def fit(
         if checkpoint:
             checkpoint.resume(run)
         train(run, goal, self.n_neighbors, self.max_epochs, self.batch_size, self.verbose, **how)
-    earlier = ("components_", "network_", "input_scale_", "input_center_", "embedding_", "patterns_", "wide_")
+    earlier = ("components_", "network_", "input_scale_", "input_center_", "embedding_", "patterns_", "genes_", "wide_")
     for name in earlier:
         vars(self).pop(name, None)
     vars(self).update(mapping.learned(frame, goal.typical))

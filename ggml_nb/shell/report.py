@@ -19,10 +19,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from ..cells.genes import rank_genes
+from ..cells.genes import keep_genes, rank_genes
 from ..cells.patients import plot_placement, remember_wide
 from ..estimator.ordered import as_classes
-from ..estimator.patterns import feature_patterns
 from ..evaluation.pictures import mds_embedding, representation_scores
 from .figures import Picture, all_pictures, below, save_picture
 from .outcome import FIGURES, METHODS, by_sample, euclidean_cells, learn, p_value, summary, timed
@@ -319,8 +318,7 @@ def run_fit(
     "Judge on held-out halves, learn from all, write everything."
     with noted() as found:
         outcome = learn(distributions, model, seed, n_euclidean, keep, n_splits, n_permutations, cell_types)
-        known = as_classes(distributions, model.target)
-        model.patterns_ = feature_patterns(known, model.components_[: model.n_axes_], n_jobs=model.n_jobs)
+        keep_genes(model, distributions)
         ranking = rank_genes(model, distributions=distributions)
     genes = distributions.feature_names
     if distributions.symbols is not None and "symbol" not in ranking:

@@ -83,7 +83,8 @@ def test_patterns_are_kept_with_the_metric(fitted, tmp_path):
     columns = ["gene", "weight", "pattern", "pattern_1", "p_value", "fdr"]
     loaded = rank_genes(GGML.load(tmp_path / "metric.npz"))
     pd.testing.assert_frame_equal(loaded[columns], rank_genes(adata)[columns])
-    assert "higher_in" not in loaded and "pattern" not in rank_genes(model.components_)
+    assert list(loaded.higher_in) == list(rank_genes(adata).higher_in)
+    assert not {"pattern", "higher_in"} & set(rank_genes(model.components_))
     again = GGML(random_state=0, max_epochs=1).fit(fitted_distributions(adata))
     again.patterns_ = model.patterns_
     assert not hasattr(again.fit(fitted_distributions(adata)), "patterns_")  # of an earlier fit
@@ -409,3 +410,17 @@ def test_genes_that_no_refit_uses_are_not_stable():
         used |= (model.fit(data.subset(donor_half(data, draws))).components_ != 0).any(axis=0)
     stable = gene_stability(data, model, n_refits=3, top=15, seed=0)
     assert stable[29] == 1 and not used.all() and (stable[~used] == 0).all()
+
+
+def test_a_metric_file_knows_symbols_and_directions(tmp_path):
+    adata = make_scrna(8, 20, 60, n_types=2, n_differential=6, seed=0)
+    adata.var["feature_name"] = [f"S{i}" for i in range(60)]
+    model = fit_anndata(adata, "sample", "label", max_epochs=1)
+    model.save(tmp_path / "metric.npz")
+    there, here = rank_genes(adata), rank_genes(GGML.load(tmp_path / "metric.npz"))
+    columns = ["gene", "symbol", "weight", "pattern", "p_value", "fdr", "higher_in", "difference"]
+    pd.testing.assert_frame_equal(here[columns], there[columns], rtol=1e-5, check_dtype=False)
+    arrays = dict(np.load(tmp_path / "metric.npz"))
+    np.savez(tmp_path / "short.npz", **arrays | {"genes_symbol": arrays["genes_symbol"][1:]})
+    with pytest.raises(ValueError, match="genes_symbol must have one entry for each feature"):
+        GGML.load(tmp_path / "short.npz")
