@@ -24,6 +24,7 @@ from ggml_nb import (
 )
 from ggml_nb.estimator.fisher import chance_share, partner_pairs, real_axes, ridge_rule, shuffle_labels
 from ggml_nb.estimator.ground_metrics import DiagonalMap, NetworkMap
+from ggml_nb.estimator.metric import nearest_costs
 from ggml_nb.estimator.start import reduce_points, search_basis, spectral_start
 from ggml_nb.solver.pairs import PairwiseTransport
 
@@ -561,3 +562,22 @@ def test_an_embedding_of_ones_own(data):
     assert model.score(rings[12:], np.arange(12, 20) % 2) == 1
     with pytest.raises(ValueError, match="a class with parameters, tensors, embed"):
         GGML(metric=dict).fit(data)
+
+
+def test_what_is_skipped_is_not_among_the_nearest():
+    rng = np.random.default_rng(0)
+    for trial in range(20):
+        clouds = [
+            rng.normal(size=(n, 3)) + (3 * rng.normal(size=3) if trial % 2 else 0) for n in rng.integers(1, 30, 14)
+        ]
+        clouds[1], clouds[12] = clouds[0], clouds[13]
+        weights = rng.random(sum(map(len, clouds))) + 0.01
+        data = Distributions.from_list(clouds, np.arange(14) % 2, weights=weights)
+        new, old = data.subset(np.arange(5)), data.subset(np.arange(5, 14))
+        every, solved = nearest_costs(new, old), 0
+        for k in range(1, 10):
+            few = nearest_costs(new, old, k)
+            assert np.array_equal(np.sort(few)[:, :k], np.sort(every)[:, :k])
+            assert np.array_equal(few[np.isfinite(few)], every[np.isfinite(few)])
+            solved += np.isfinite(few).mean() / 9
+        assert np.isfinite(few).all() and (solved < 0.9 or trial % 2 == 0)
