@@ -290,8 +290,9 @@ def test_after_an_interrupt_there_are_no_plans(monkeypatch):
 
 
 LOOP = """
-import sys
+import signal
 import numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins without it
 from ggml_nb import Distributions, PairwiseTransport
 rng = np.random.default_rng(0)
 engine = PairwiseTransport(Distributions.from_list(list(rng.normal(size=(60, 20, 3))), [0] * 60), n_jobs=1)
