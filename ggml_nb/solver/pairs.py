@@ -161,7 +161,7 @@ BLOCK = 2**18  # distances between points in one compiled call, at most, where a
 
 
 def blocks(
-    work,  # (P,) distances between points of each pair
+    work,  # (P,) distances between points of each pair, and what a pair takes besides, in their like
 ) -> list:  # arrays of positions
     "Neighbouring pairs, together as much work as one call may have."
     return np.split(np.arange(len(work)), np.flatnonzero(np.diff(np.cumsum(work) // BLOCK)) + 1) if len(work) else []
@@ -277,7 +277,7 @@ def solve_blocks(
     def of_block(block):
         return work(Z, mass, data.offsets, pairs[block], [self.states[q] for q in which[block]])
 
-    return in_threads(of_block, blocks(np.diff(data.offsets)[pairs].prod(axis=1)), self.n_jobs, verbose, len)
+    return in_threads(of_block, blocks(np.diff(data.offsets)[pairs].prod(axis=1) + 1000), self.n_jobs, verbose, len)
 
 
 @patch
