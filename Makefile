@@ -20,8 +20,9 @@ test-newest:  ## the same with the newest releases of everything, without constr
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e ".[dev,scrna,docs]"
 	.venv-newest/bin/python -m pytest -n 2 --dist worksteal
 
-fuzz: .venv/stamp-dev  ## five thousand damaged files: none may crash, hang or fill the memory
+fuzz: .venv/stamp-dev  ## five thousand damaged files, and a table of attacks: none may crash, hang or fill the memory
 	$(BIN)/python tests/fuzz.py 5000 1
+	$(BIN)/python tests/attacks.py
 
 docs: .venv/stamp-dev  ## the site, from the notebooks' saved outputs, in _site/
 	$(BIN)/python docs/build.py

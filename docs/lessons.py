@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
 CORE = set("11 12 13 14 15 16 17 33 37 41 42 52 54 58".split())  # the others are detours,
-SIDE = set("38 56 57".split())  # for what else one may want to do, or engine rooms: how it is done
+SIDE = set("38 56 57 57a".split())  # for what else one may want to do, or engine rooms: how it is done
 NOT_PROSE = re.compile(
     r"(^```.*?^```|`[^`]+`|\$\$.*?\$\$|\$[^$]+\$|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>|^#.*?$|^>.*?$)", re.M | re.S
 )  # code, maths, links, tags, headings and the summary
@@ -185,8 +185,16 @@ def prerequisites():
     label = "Map of the lessons: an arrow leads from a lesson to one that needs it"
     svg = f'<svg id="lesson-map" viewBox="0 0 {size}" role="img" aria-label="{label}">'
     body = "\n".join([svg, heads, *arrows, *boxes, "</svg>"])
-    hours = sum(lesson.minutes for lesson in places if lesson.core) / 60
+    core = {lesson for lesson in places if lesson.core}
+    needed, stack = set(), list(core)
+    while stack:
+        needed.add(lesson := stack.pop())
+        stack += [other for other in lesson.needs if other not in needed]
+    hours, all_hours = (sum(lesson.minutes for lesson in some) / 60 for some in (core, needed))
     note = "An arrow leads from a lesson to one that builds on it. The core path is blue and takes about "
-    note += f"{hours:.0f} hours; the others are engine rooms, "
+    note += (
+        f"{hours:.0f} hours, if what it needs from elsewhere is taken on trust, and about {all_hours:.0f} with that; "
+    )
+    note += "the others are engine rooms, "
     note += "for whoever wants to know how it is done, and side paths to further uses."
     return f'{note}\n\n```{{raw}} html\n<div class="lesson-map">\n{body}\n</div>\n<script>{SCRIPT}</script>\n```'

@@ -39,11 +39,11 @@ def opened(
     try:
         store = open_store(path)
         cells = slots(store, max_gb)
-    except (FileNotFoundError, ImportError):
-        raise
     except Exception as error:  # a damaged file fails in any way that its reader can
         if isinstance(store, h5py.File):
             store.close()
+        if isinstance(error, ImportError) or not path.exists():
+            raise
         raise ValueError(f"{path} is not an AnnData file (.h5ad or .zarr): {first_line(error)}") from None
     try:
         yield cells

@@ -188,7 +188,10 @@ def open_store(
     check_folder(path)
     if (path / "zarr.json").exists() and zarr.__version__ < "3":
         raise ValueError(f"it is of zarr's format 3, which zarr {zarr.__version__} cannot read: pip install 'zarr>=3'")
-    return zarr.open_group(str(path), mode="r")
+    try:
+        return zarr.open_group(str(path), mode="r")
+    except FileNotFoundError:  # of zarr 3
+        raise ValueError("it is a folder without a zarr group") from None
 
 # %% ../../nbs/5_cells/51b_store.ipynb #fe8cd675
 def slot(

@@ -50,7 +50,7 @@ def train_ggml(
     seed=0,
     costs=None,  # function of embedded points (N, k) and pairs (P, 2) to costs (P,), default `pot_costs`
 ) -> np.ndarray:  # W (k, d)
-    "The paper's procedure: Adam on the loss of fresh triplets (eq. 6 to 10), from a uniform random W."
+    "The paper's procedure, with a rate that decays: Adam on the loss of fresh triplets (eq. 6 to 10), W random."
     data = clouds if isinstance(clouds, Distributions) else Distributions.from_list(clouds, labels)
     X = data.points.toarray() if sparse.issparse(data.points) else data.points
     X, costs = torch.from_numpy(X.astype(np.float64)), costs or pot_costs(data)

@@ -292,8 +292,9 @@ def read_metric(
         raise FileNotFoundError(f"--metric {path} does not exist")
     try:
         return GGML.load(path)
-    except Exception:  # NumPy refuses a file in many ways
-        raise ValueError(f"--metric {path} is not the metric.npz of a fit") from None
+    except Exception as error:  # NumPy refuses a file in many ways
+        why = str(error).partition("is not a metric written by GGML.save")[2].partition("\n")[0]
+        raise ValueError(f"--metric {path} is not the metric.npz of a fit{why}") from None
 
 # %% ../../nbs/6_shell/68_cli.ipynb #8f743a44
 @commands.command("distances")
