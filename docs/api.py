@@ -2,6 +2,7 @@
 from the code. The examples run in tests/test_site.py."""
 
 import ast
+import importlib
 import inspect
 import re
 import textwrap
@@ -73,6 +74,7 @@ def described(name, value):
     if not returned:
         doc, _, returned = doc.partition("\n\nReturns\n-------\n")
     rows = re.findall(r"^(\w+)(?: : default=(.*))?$(?:\n {4}(.*))?", sections, re.M)
+    rows = [(arg, re.sub(r"<function (\w+) at \w+>", r"\1", value), text) for arg, value, text in rows]
     table = "\n".join(f"| `{arg}` | {f'`{value}`' if value else ''} | {escaped(text)} |" for arg, value, text in rows)
     parts = [f"```python\n{name}{signature(value)}\n```", escaped(doc, "\n")]
     if rows:
@@ -99,7 +101,7 @@ def signature(value):
 
 def errors(value):
     "What a function and the functions that it calls raise by themselves, with the message; folded."
-    start = vars(value).get("__init__") if isinstance(value, type) else value
+    start = vars(value).get("__init__") if isinstance(value, type) else inspect.unwrap(value)
     found = raised(start, 2, set()) if inspect.isfunction(start) else []
     lines = [f"- {kind}: {escaped(message)}" for kind, message in dict.fromkeys(found)]
     if not lines:
@@ -119,14 +121,29 @@ def raised(function, depth, seen):
         source = textwrap.dedent(inspect.getsource(function))
     except OSError:  # made by a dataclass
         return []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    inner = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "ggml_nb" in (node.module or "")]
+    late = {part.name: node.module for node in inner for part in node.names}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
             found.append((ast.unparse(node.exc.func), message(node.exc.args[0])))
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and depth:
-            called = function.__globals__.get(node.func.id)
+        elif isinstance(node, ast.Call) and depth:
+            called = inspect.unwrap(of_ours(node.func, function, late))
             if inspect.isfunction(called) and called.__module__.startswith("ggml_nb."):
                 found += raised(called, depth - 1, seen)
     return [(kind, text) for kind, text in found if text]
+
+
+def of_ours(node, function, late):
+    "What a call in the source of a function calls: a function it knows or imports, or a method of its own class."
+    if isinstance(node, ast.Name) and node.id in late:
+        return getattr(importlib.import_module(late[node.id]), node.id)
+    if isinstance(node, ast.Name):
+        return function.__globals__.get(node.id)
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+        home = function.__globals__.get(function.__qualname__.partition(".")[0])
+        return getattr(home, node.attr, None) if isinstance(home, type) else None
+    return None
 
 
 def message(node):

@@ -13,7 +13,7 @@ import ggml_nb
 
 TABLES = Path(__file__).parent / "reference"
 PAGES = {"symbols": "Symbols", "equations": "Equations", "glossary": "Glossary", "api": "API by task"}
-PAGES["bibliography"] = "Bibliography"
+PAGES |= {"scope": "Scope and names", "bibliography": "Bibliography"}
 
 
 @cache
@@ -157,8 +157,9 @@ def link_terms(source, seen):
 def write(folder):
     "Write the pages for Sphinx, and say which they are, in the order of the sidebar."
     makers = {"symbols": symbols, "equations": equations, "glossary": glossary, "bibliography": bibliography}
+    makers |= {"api": lambda: [api.page()], "scope": lambda: [(TABLES / "scope.md").read_text(encoding="utf-8")]}
     folder.mkdir()
     for name, title in PAGES.items():
-        parts = [api.page()] if name == "api" else makers[name]()
+        parts = makers[name]()
         (folder / f"{name}.md").write_text("\n\n".join([f"# {title}", *parts, ""]), encoding="utf-8")
     return list(PAGES)

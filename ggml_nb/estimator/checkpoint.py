@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LEARNED', 'SHRINKAGE', 'MATRIX', 'NETWORK', 'CLOUDS', 'CHECKPOINT', 'write_file', 'write_npz', 'read_npz', 'plain',
-           'params_json', 'save_metric', 'check_learned', 'with_weights', 'load_metric', 'fingerprint', 'refused',
-           'Checkpoint', 'like', 'check_tree', 'resume_plans']
+           'params_json', 'probe', 'save_metric', 'check_learned', 'with_weights', 'load_metric', 'fingerprint',
+           'refused', 'Checkpoint', 'like', 'check_tree', 'resume_plans']
 
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #dc9b7b12
 import copy
@@ -115,6 +115,14 @@ def params_json(
     return json.dumps({**params, "checkpoint": None}, default=plain)
 
 
+def probe(
+    model,  # GGML with a network
+):  # (16, k)
+    "What a network answers to sixteen made-up points: weights alone do not tell one activation from another."
+    points = np.random.default_rng(0).normal(size=(16, model.n_features_in_))
+    return model.transform((points + model.input_center_) / np.where(model.input_scale_ > 0, model.input_scale_, 1))
+
+
 def save_metric(
     model,  # GGML, fitted
     path,  # file to write
@@ -124,6 +132,7 @@ def save_metric(
     weights = model.network_.state_dict() if hasattr(model, "network_") else None
     arrays |= {name: getattr(model, name) for name in (*LEARNED, *SHRINKAGE, *(NETWORK if weights else MATRIX))}
     arrays |= {f"network_{name}": tensor.numpy() for name, tensor in (weights or {}).items()}
+    arrays |= {"answers": probe(model)} if weights else {}
     if hasattr(model, "clouds_"):
         parts = {name: getattr(model.clouds_, name) for name in CLOUDS}
         arrays |= {f"clouds_{name}": value for name, value in parts.items() if value is not None}
@@ -215,6 +224,9 @@ def load_metric(
         raise ValueError(f"{path} is not {what}: {error}") from None
     if learned:
         model.metric, model.network_ = metric, with_weights(metric, arrays)
+        want = arrays.get("answers")
+        if want is not None and not np.allclose(probe(model), want, rtol=1e-3, atol=1e-3 * np.abs(want).max()):
+            raise ValueError("metric is not the network that was learned: of the same weights it makes another map")
     return model
 
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #be274d2d

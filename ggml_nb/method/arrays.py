@@ -51,6 +51,8 @@ def warn_if_rounded(
     "float32 keeps seven digits: values that share most of them come out equal. Two points may do so by chance."
     low, high = points.min(axis=0), points.max(axis=0)
     size, spread = np.maximum(np.abs(low), np.abs(high)), high - low
+    if ((size > 0) & (size < np.finfo(np.float32).tiny)).any():
+        warn(f"{name}: some columns hold values below 1e-38 only, which float32 takes for 0: multiply them")
     lost = np.flatnonzero((1e-12 * size < spread) & (spread < 1e-5 * size))
     if len(lost) > (1e-3 * len(size) if len(points) == 2 else 0):
         which = f"{len(lost)} of {len(size)} columns, the first {lost[0]},"

@@ -66,7 +66,7 @@ class Distributions:
         cls,
         clouds,  # list of (n_i, d) arrays, sparse matrices or DataFrames, whose columns name the features
         labels=None,  # (n,) class of each cloud
-        **kwargs,  # as in the constructor
+        **kwargs,  # as in the constructor; weights also as one array per cloud
     ):
         "Distributions from one array per cloud."
         if len(clouds) == 0:
@@ -75,7 +75,14 @@ class Distributions:
             raise ValueError(f"need one label per cloud, got {len(clouds)} clouds and {len(labels)} labels")
         if hasattr(clouds[0], "columns"):
             kwargs = {"feature_names": clouds[0].columns, **kwargs}
-        return cls(*stack_clouds(clouds), labels, **{"copy": False, **kwargs})
+        points, sample = stack_clouds(clouds)
+        weights = kwargs.get("weights")
+        if isinstance(weights, (list, tuple)) and len(weights) == len(clouds) and np.ndim(weights[0]) == 1:
+            sizes, there = [len(w) for w in weights], np.bincount(sample).tolist()
+            if sizes != there:
+                raise ValueError(f"weights must have one number per point of each cloud, {there}, got {sizes}")
+            kwargs["weights"] = np.concatenate(weights)
+        return cls(points, sample, labels, **{"copy": False, **kwargs})
 
 # %% ../../nbs/1_method/11_distributions.ipynb #048f4b67
 def check_clouds(

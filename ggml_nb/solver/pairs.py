@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'one_blas_thread', 'all_pairs', 'pair_index', 'plan_costs_of', 'transport_pairs', 'bounds', 'solve_pairs',
-           'solve_pair', 'in_threads', 'blocks', 'OneThread', 'check_pairs', 'PairwiseTransport', 'clouds_of', 'Plans',
-           'of_last', 'as_cotangent', 'of_last_solve', 'Certificate', 'embedded_costs', 'useful_threads', 'pair_costs',
-           'pairwise_wasserstein']
+           'solve_pair', 'in_threads', 'blocks', 'OneThread', 'check_pairs', 'PairwiseTransport', 'clouds_of',
+           'handy_unit', 'in_units', 'warn_of_gaps', 'Plans', 'of_last', 'as_cotangent', 'of_last_solve', 'Certificate',
+           'embedded_costs', 'useful_threads', 'pair_costs', 'pairwise_wasserstein']
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b55310f1
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +14,7 @@ from contextlib import ContextDecorator
 from functools import partial, wraps
 from itertools import chain
 from math import fsum
+from numbers import Real
 from threading import Lock
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from scipy.spatial.distance import squareform
 from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
 
+from ..method.arrays import warn
 from ..method.distributions import check_clouds, patch
 from ..method.mahalanobis import project, pull_back
 from ..method.transport import OTResult, as_power, certify, ground_costs, solve_dense, unsettled, warn_of_gap
@@ -209,15 +211,15 @@ class PairwiseTransport:
         self,
         distributions,  # Distributions
         pairs=None,  # (n_pairs, 2) int, default all unordered pairs
-        tol=1e-4,  # a cost is returned only with a certified relative gap of at most this, or of rounding
+        tol=1e-4,  # certified relative gap, below 1; where rounding leaves more, a warning says so, and `gaps` how much
         n_jobs=None,  # threads, None for all cores; the result does not depend on it
         p=1,  # costs are distances to this power, at least 1: W_p^p, whose p-th root is W_p
     ):
         check_clouds(distributions)
         self.distributions, self.tol, self.p = distributions, tol, 1.0 if p == 1 else as_power(p)
         self.pairs = all_pairs(len(distributions)) if pairs is None else check_pairs(pairs, len(distributions))
-        if not tol > 0:
-            raise ValueError(f"tol must be positive, got {tol}")
+        if not isinstance(tol, Real) or not 0 < tol < 1:
+            raise ValueError(f"tol is a relative gap, a number above 0 and below 1, got {tol!r}")
         self.n_jobs = effective_n_jobs(-1 if n_jobs is None else n_jobs)
         self.states, self.last = [None] * len(self.pairs), None
 
@@ -235,10 +237,14 @@ def clouds_of(
 @patch
 def _which(self: PairwiseTransport, which):
     "Positions in `pairs`, from indices or a mask of them."
-    which = np.arange(len(self.pairs))[slice(None) if which is None else np.asarray(which) if np.size(which) else []]
-    if which.ndim != 1:
-        raise ValueError(f"which must be indices of pairs or a mask, got {which.ndim} axes")
-    return which
+    try:
+        asked = slice(None) if which is None else np.asarray(which) if np.size(which) else []
+        found = np.arange(len(self.pairs))[asked]
+    except IndexError as error:
+        raise IndexError(f"which must be indices of the {len(self.pairs)} pairs or a mask of them: {error}") from None
+    if found.ndim != 1:
+        raise ValueError(f"which must be indices of pairs or a mask, got {found.ndim} axes")
+    return found
 
 
 @patch
@@ -248,18 +254,54 @@ def _embedded(self: PairwiseTransport, Z):
     if Z.ndim != 2 or len(Z) != N:
         raise ValueError(f"Z must have a row for each of {N} points, got shape {Z.shape}")
     if Z.dtype.kind not in "fiu" or not np.isfinite(Z).all():
-        raise ValueError(f"the embedded points must be finite real numbers, got {Z.dtype}")
+        what = "NaN or infinite values" if Z.dtype.kind in "fc" else f"the type {Z.dtype}"
+        raise ValueError(f"the embedded points must be finite real numbers, got {what}")
     return np.array(Z, dtype=np.float64)
+
+
+def handy_unit(
+    size,  # of the embedded points: their largest number
+    p,  # power of the distance
+) -> float:  # a power of 2
+    "1, or the size itself where powers of distances of that size would leave the range of numbers."
+    return 1.0 if size == 0 or abs(np.log10(size)) * max(p, 2) < 100 else float(2.0 ** np.round(np.log2(size)))
+
+
+def in_units(
+    costs,  # (P,) in some unit to the power p
+    gaps,  # (P,)
+    unit,
+    p,
+) -> tuple:  # costs and gaps: infinite ones where a cost became too small for its digits
+    "Costs as the points are, not as they were scaled."
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = costs * np.power(unit, p)
+    if not np.isfinite(scaled).all():
+        raise ValueError(f"the embedded points are too far apart: distances to the power {p:g} are no numbers")
+    return scaled, np.where((costs > 0) & (scaled < 1e-290), np.inf, gaps)
+
+
+def warn_of_gaps(
+    gap,  # (P,) relative
+    tol,
+):
+    "Costs that double precision cannot tell are said, once a solve."
+    far = gap > max(tol, 1e-6)
+    if far.any():
+        worst = f"{far.sum()} of {len(gap)} costs are certified to {gap.max():.1e} of themselves only"
+        warn(
+            f"optimal transport: {worst}: they are tiny beside the clouds, or beside the largest distances; see `gaps`"
+        )
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #plans001
 class Plans:
     "Plans of some pairs of embedded clouds; they do not change when the engine solves again."
 
-    def __init__(self, engine, which, Z, cost, gap, states):
+    def __init__(self, engine, which, Z, cost, gap, states, unit=1.0):
         self.distributions, self.pairs, self.p, self.Z = engine.distributions, engine.pairs[which], engine.p, Z
         self.cost = cost  # (P,) of the plans, W_p^p: at most the share `gap` of it above the optimum
         self.gap = gap  # (P,) certified, relative; 0 only where no mass moves
-        self.states = states
+        self.states, self.unit = states, unit  # potentials are in this unit to the power p
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #plans003
 @patch
@@ -269,9 +311,11 @@ def solve_blocks(
     which,  # (P,) positions in pairs
     work,  # of (points, masses, offsets, pairs, states) -> anything
     verbose=0,  # 1 shows a progress bar
+    unit=1.0,  # of the points that `work` is given
 ) -> list:  # what `work` returns for each block
     "Spread blocks of pairs over threads."
     data, pairs = self.distributions, self.pairs[which]
+    Z = Z if unit == 1 else Z / unit
     Z, mass = np.ascontiguousarray(Z[data.order]), np.ascontiguousarray(data.weights[data.order], dtype=np.float64)
 
     def of_block(block):
@@ -289,9 +333,12 @@ def plans(
 ) -> Plans:
     "Optimal plans of pairs (eq. 7) of points that some map has embedded already."
     Z, which = self._embedded(Z), self._which(which)
-    found = self.solve_blocks(Z, which, partial(solve_pairs, tol=self.tol, p=self.p), verbose)
+    unit = handy_unit(np.abs(Z).max(initial=0.0), self.p)
+    found = self.solve_blocks(Z, which, partial(solve_pairs, tol=self.tol, p=self.p), verbose, unit)
     cost, gap, states = zip(*found) if found else ((np.empty(0),), (np.empty(0),), ())
-    plans = Plans(self, which, Z, np.concatenate(cost), np.concatenate(gap), list(chain(*states)))
+    cost, gap = in_units(np.concatenate(cost), np.concatenate(gap), unit, self.p)
+    warn_of_gaps(gap, self.tol)
+    plans = Plans(self, which, Z, cost, gap, list(chain(*states)), unit)
     for q, state in zip(which, plans.states):
         self.states[q] = state
     return plans
@@ -353,9 +400,10 @@ def bounds_embedded(
     Z, which = self._embedded(Z), self._which(which)
     known = np.array([self.states[q] is not None for q in which], dtype=bool)
     lower, upper = np.zeros(len(which)), np.full(len(which), np.inf)
-    found = self.solve_blocks(Z, which[known], partial(bounds, p=self.p))
+    unit = handy_unit(np.abs(Z).max(initial=0.0), self.p)
+    found = self.solve_blocks(Z, which[known], partial(bounds, p=self.p), unit=unit)
     if found:
-        lower[known], upper[known] = (np.concatenate(part) for part in list(zip(*found))[:2])
+        lower[known], upper[known] = (np.concatenate(part) * unit**self.p for part in list(zip(*found))[:2])
     return lower, upper
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #85b22a1c
@@ -392,13 +440,15 @@ def grad(
     self: Plans,
     weights,  # (P,) one for each pair
 ) -> np.ndarray:  # (N, k): d/dZ of sum_q weights_q cost_q
-    "Envelope theorem: the plan times the gradient of d^p. Over all pairs: a graph Laplacian times Z."
-    A = self.coupling(weights).tocoo()
-    length = np.linalg.norm(self.Z[A.row] - self.Z[A.col], axis=1)
+    "Envelope theorem: the plan times the gradient of d^p, over all pairs L Z with L a graph Laplacian."
+    A = self.coupling(weights)
+    # arc by arc: in L Z the digits of points that nearly coincide would cancel
+    arrow = self.Z[np.repeat(np.arange(len(self.Z)), np.diff(A.indptr))] - self.Z[A.indices]
+    length = np.linalg.norm(arrow, axis=1)
     pull = A.data * (self.p * length ** (self.p - 1))
     # where two points coincide, 0 is a subgradient of their distance
-    A.data = np.divide(pull, length, out=np.zeros_like(length), where=length > 0)
-    return A.sum(axis=1)[:, None] * self.Z - A @ self.Z
+    arrow *= np.divide(pull, length, out=np.zeros_like(length), where=length > 0)[:, None]
+    return sparse.csr_array((np.ones(A.nnz), np.arange(A.nnz), A.indptr), (len(self.Z), A.nnz)) @ arrow
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #plans007
 def of_last_solve(name, kind=Plans):
@@ -453,7 +503,8 @@ def result(
 ) -> OTResult:
     "Pair i as `wasserstein` would return it; this makes its (n, m) matrix of costs."
     X, Y, a, b = clouds_of(self.distributions, self.Z, self.pairs[i])
-    return certify(ground_costs(X, Y, p=self.p), a, b, self.plan(i), self.states[i].potential[len(X) :])
+    guess = self.states[i].potential[len(X) :] * self.unit**self.p
+    return certify(ground_costs(X, Y, p=self.p), a, b, self.plan(i), guess)
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #prs0014
 class Certificate(NamedTuple):
@@ -504,10 +555,16 @@ def embedded_costs(
 ) -> np.ndarray:  # (n_pairs,) float64, W_p^p
     "Costs of pairs that do not come back: no plan and no state is kept, which for a thousand patients is a gigabyte."
     engine = PairwiseTransport(distributions, pairs, tol, n_jobs, p)
-    found = engine.solve_blocks(
-        engine._embedded(Z), engine._which(None), lambda *block: solve_pairs(*block, tol, engine.p)[0], verbose
-    )
-    return np.concatenate([np.empty(0), *found])
+    Z = engine._embedded(Z)
+    unit = handy_unit(np.abs(Z).max(initial=0.0), engine.p)
+
+    def work(*block):
+        return np.stack(solve_pairs(*block, tol, engine.p)[:2])
+
+    found = np.hstack([np.empty((2, 0)), *engine.solve_blocks(Z, engine._which(None), work, verbose, unit)])
+    cost, gap = in_units(*found, unit, engine.p)
+    warn_of_gaps(gap, tol)
+    return cost
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #usefulth
 def useful_threads(
@@ -541,7 +598,11 @@ def pair_costs(
         C = ground_costs(distributions[i], distributions[j], metric, as_power(p))
         found = solve_dense(C, a, b)
         if unsettled(found, C) > 1e-9 and metric == "euclidean" and not sparse.issparse(distributions.points):
-            return solve_pair(distributions[i], distributions[j], a, b, tol=1e-9, p=p)[0]  # its masses are integers
+            cost, gap, _ = solve_pair(
+                distributions[i], distributions[j], a, b, tol=1e-9, p=p
+            )  # its masses are integers
+            if cost < found.cost:
+                found = OTResult(cost, found.plan, found.potentials, gap)
         warn_of_gap(found, C)
         return found.cost
 

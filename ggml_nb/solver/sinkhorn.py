@@ -7,16 +7,20 @@ __all__ = ['RELAX', 'STAGE', 'ENTRIES', 'softmin', 'stages', 'relaxed', 'sinkhor
            'batches', 'padded', 'pick_device', 'Batch', 'SinkhornTransport', 'SinkhornPlans']
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #62062a50
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
+from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
+from ..method.arrays import warn
 from ..method.distributions import patch
 from ..method.transport import OTResult, certify, ground_costs
-from .pairs import Certificate, PairwiseTransport, Plans, as_cotangent, clouds_of, of_last, of_last_solve
+from .pairs import Certificate, PairwiseTransport, Plans, as_cotangent, clouds_of, handy_unit, of_last
+from .pairs import of_last_solve
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #7c50e27a
 def softmin(
@@ -193,13 +197,15 @@ class SinkhornTransport(PairwiseTransport):
         epsilon=None,  # blur, in the units of the costs, or
         relative_epsilon=0.005,  # in those of the pair's typical cost, where no epsilon is given
         p=1,  # costs are distances to this power, at least 1
+        max_iter=1000,  # iterations of the last blur
     ):
         super().__init__(distributions, pairs, tol, n_jobs, p)
         blur = relative_epsilon if epsilon is None else epsilon
-        if not 0 < blur < np.inf:
-            raise ValueError(f"epsilon must be positive and finite, got {blur}")
+        if not isinstance(blur, Real) or not 0 < blur < np.inf:
+            raise ValueError(f"epsilon must be positive and finite, got {blur!r}")
+        check_scalar(max_iter, "max_iter", Integral, min_val=1)
         self.device, self.epsilon, self.relative_epsilon = pick_device(device), epsilon, relative_epsilon
-        self.threads, self.sizes = n_jobs, np.diff(distributions.offsets)
+        self.threads, self.sizes, self.max_iter = n_jobs, np.diff(distributions.offsets), max_iter
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #5b65bea0
 @patch
@@ -221,7 +227,9 @@ def _load(self: SinkhornTransport, Z, pairs):
         index, there = padded([self.distributions.rows(i) for i in side])
         sides.append([torch.as_tensor(x, device=self.device) for x in (index, weights[index] * there)])
     (rows, a), (cols, b) = sides
-    cost = torch.cdist(Z[rows], Z[cols], compute_mode="donot_use_mm_for_euclid_dist") ** self.p
+    unit = handy_unit(Z.detach().abs().max().item(), self.p)
+    distance = torch.cdist(Z[rows] / unit, Z[cols] / unit, compute_mode="donot_use_mm_for_euclid_dist")
+    cost = distance**self.p * unit**self.p
     typical = torch.einsum("bn,bnm,bm->b", a, cost, b)[:, None, None]
     unit = torch.where(typical > 0, typical, 1.0)
     epsilon = self.relative_epsilon * typical if self.epsilon is None else torch.full_like(unit, self.epsilon)
@@ -243,10 +251,14 @@ def _solve_batch(self: SinkhornTransport, Z, pairs):
     "Value, gap, cost of the plan, whether it converged, and potentials of some pairs."
     batch, states = self._load(Z, pairs), [self.states[q] for q in pairs]
     g, warm = self._potentials(states, batch.b.shape[1]), all(state is not None for state in states)
-    g, error, _ = sinkhorn(*batch.scaled(g), self.tol, warm)
+    g, error, _ = sinkhorn(*batch.scaled(g), self.tol, warm, self.max_iter)
     value, cost = batch.values(batch.plan(g))
     lower = lower_bound(batch.cost, batch.a, batch.b, g * batch.unit[:, 0])
     gap = torch.where(value > 0, (value - lower) / value, 0.0).clamp(min=0)
+    if (tiny := value < 1e-290).any():
+        apart = torch.cdist(Z[batch.rows], Z[batch.cols], p=torch.inf) > 0  # a distance, however small
+        moves = (apart & (batch.a[:, :, None] * batch.b[:, None] > 0)).any(-1).any(-1)
+        gap = torch.where(moves & tiny, torch.inf, gap)
     return *(x.cpu().numpy() for x in (value, gap, cost, error <= self.tol)), g.cpu().numpy()
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #sink001
@@ -254,7 +266,7 @@ class SinkhornPlans(Plans):
     "As `Plans`, of rounded entropic plans, which are made anew from their potentials when they are asked for."
 
     def __init__(self, engine, Z, which):
-        self.engine, self.Z, self.which = engine, Z, which
+        self.engine, self.Z, self.which, self.pairs = engine, Z, which, engine.pairs[which]
         self.cost, self.gap = np.zeros((2, len(which)))  # (P,) entropic values, and by how much they may be too high
         self.plan_cost = np.zeros(len(which))  # (P,) <plan, C>
         self.converged = np.zeros(len(which), dtype=bool)  # (P,) whether at most `tol` of the mass was misplaced
@@ -282,6 +294,9 @@ def plans(
             bar.update(len(at))
     for q, g in zip(which, plans.potential):
         self.states[q] = g
+    if not plans.converged.all():
+        what = f"{(~plans.converged).sum()} of {len(which)} pairs misplace more than {self.tol:g} of their mass"
+        warn(f"Sinkhorn: {what} after {self.max_iter} iterations: raise max_iter or epsilon")
     return plans
 
 

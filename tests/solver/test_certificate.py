@@ -233,7 +233,7 @@ def test_points_out_of_range_are_refused():
     rng = np.random.default_rng(0)
     data = Distributions.from_list(list(rng.normal(size=(2, 5, 2))), [0, 1])
     for Z, p in ((np.full((10, 2), np.nan), 1), (1e200 * rng.normal(size=(10, 2)), 2), (np.full((10, 2), np.inf), 1)):
-        with pytest.raises(ValueError, match="must be finite"):
+        with pytest.raises(ValueError, match="must be finite|too far apart"):
             PairwiseTransport(data, p=p).solve_embedded(Z)
     for p in (0.5, 101, "2", np.nan, None):
         with pytest.raises(ValueError, match="p must be a number from 1 to 100"):
@@ -363,3 +363,91 @@ def test_sinkhorn_says_where_epsilon_is_too_small():
         SinkhornTransport(data, device="cpu", epsilon=1e-20).solve_embedded(data.points)
     with pytest.raises(ValueError, match="epsilon must be positive and finite"):
         SinkhornTransport(data, epsilon=np.inf)
+
+
+def test_a_gradient_where_clouds_nearly_coincide_and_far_from_the_origin():
+    "Arrows are summed one by one: in a Laplacian times Z their digits would cancel."
+    X = np.array([[1.0, 1.0], [2.0, 1.0], [1.0, 3.0]])
+    Y, masses_ = np.nextafter(X, 9), np.array([0.5, 0.3, 0.2, 0.3, 0.3, 0.4])
+    engine = PairwiseTransport(Distributions.from_list([X, Y], [0, 1], weights=masses_), tol=1e-9, n_jobs=1)
+    for Z in (np.vstack([X, Y]), np.vstack([X, X + 1]) + 1e9):
+        engine.solve_embedded(Z)
+        plan, want = engine.plan(0), np.zeros((6, 2))
+        for x, y, mass in zip(plan.row, plan.col, plan.data):
+            arrow = Z[x] - Z[3 + y]
+            pull = mass * arrow / np.linalg.norm(arrow) if arrow.any() else 0 * arrow
+            want[x] += pull
+            want[3 + y] -= pull
+        assert np.allclose(engine.grad_embedded([1.0]), want, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("scale", [1e-165, 1e-120, 1e-10, 1e10, 1e90])
+def test_any_unit_behaves_alike(scale):
+    rng = np.random.default_rng(0)
+    data = Distributions.from_list([rng.normal(size=(n, 2)) for n in (6, 9)])
+    Z = data.points.astype(float)
+    for p in (1, 2, 3):
+        want = PairwiseTransport(data, tol=1e-9, p=p).solve_embedded(Z)[0]
+        power, engine = scale**p if abs(np.log10(scale)) * p < 300 else np.inf, PairwiseTransport(data, tol=1e-9, p=p)
+        if power == np.inf and scale < 1:
+            with pytest.warns(UserWarning, match="certified to inf"):
+                assert engine.solve_embedded(Z * scale)[0] == 0 and engine.gaps[0] == np.inf
+        else:
+            assert engine.solve_embedded(Z * scale)[0] == pytest.approx(want * power, rel=1e-9, abs=0)
+            assert engine.gaps[0] <= 1e-9
+            lower, upper = engine.bounds_embedded(Z * scale)
+            assert 0.9 * want * power < lower[0] <= upper[0] * (1 + 1e-12)
+    with pytest.raises(ValueError, match="too far apart: distances to the power 2"):
+        PairwiseTransport(data, p=2).solve_embedded(Z * 1e160)
+
+
+def test_what_precision_leaves_open_is_said():
+    rng = np.random.default_rng(0)
+    data = Distributions.from_list([rng.normal(size=(n, 3)) for n in (20, 25)])
+    for solve in (
+        lambda: pair_costs(data, [(0, 1)], p=30),
+        lambda: pair_costs(data, [(0, 1)], np.eye(3), p=30),
+        lambda: PairwiseTransport(data, p=30).solve_embedded(data.points),
+    ):
+        with pytest.warns(UserWarning, match="certified to"):
+            solve()
+
+
+def test_small_costs_beside_huge_ones_are_found_in_a_second_try():
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        C = np.abs(rng.normal(size=(9, 11))) ** rng.uniform(20, 60)
+        a, b = np.full(9, 1 / 9), np.full(11, 1 / 11)
+        found = solve_dense(C, a, b)
+        assert found.cost <= ot.emd2(a, b, C, numItermax=10**7) * (1 + 1e-9)
+
+
+def test_sinkhorn_says_what_it_did_not_reach():
+    rng = np.random.default_rng(0)
+    data = Distributions.from_list([rng.normal(size=(8, 2)) for _ in range(2)])
+    with pytest.warns(UserWarning, match="after 3 iterations: raise max_iter or epsilon"):
+        SinkhornTransport(data, tol=1e-9, max_iter=3).solve_embedded(data.points)
+    want = SinkhornTransport(data).solve_embedded(data.points)
+    Z = data.points.astype(float)
+    for scale in (1e-162, 1e-165):
+        engine = SinkhornTransport(data)
+        assert engine.solve_embedded(Z * scale) == pytest.approx(want * scale, rel=1e-9, abs=0)
+    squares = SinkhornTransport(data, p=2)
+    squares.solve_embedded(Z * 1e-165)
+    assert squares.gaps[0] == np.inf
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda data: PairwiseTransport(data, tol=2), "tol is a relative gap"),
+        (lambda data: PairwiseTransport(data, tol="a"), "tol is a relative gap"),
+        (lambda data: SinkhornTransport(data, epsilon="a"), "epsilon must be positive"),
+        (lambda data: PairwiseTransport(data).solve_embedded(data.points * np.nan), "got NaN or infinite values"),
+        (lambda data: wasserstein(cost=np.full((2, 2), 1e305)), "at most 1e300 in size"),
+        (lambda data: Distributions.from_list([[[1.0]], [[2.0]]], weights=[[1.0], [1.0, 2.0]]), "one number per point"),
+    ],
+)
+def test_what_cannot_be_solved_is_said(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(Distributions.from_list([np.zeros((2, 1)), np.ones((3, 1))]))

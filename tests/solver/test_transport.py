@@ -140,7 +140,7 @@ def test_errors():
         PairwiseTransport(D).solve(np.ones((1, 2)))
     with pytest.raises(ValueError, match="pairs must index the 5"):
         PairwiseTransport(D, [[0, 5]])
-    with pytest.raises(ValueError, match="tol must be positive"):
+    with pytest.raises(ValueError, match="tol is a relative gap"):
         PairwiseTransport(D, tol=0)
     with pytest.raises(RuntimeError, match="call solve first"):
         PairwiseTransport(D).grad(np.ones(10))
