@@ -129,3 +129,9 @@ report()
     off = ("evaluation.comparison", "evaluation.budget", "evaluation.tuning", "shell.download", "cells.pathways")
     assert not {f"ggml_nb.{name}" for name in off} & entered
     assert len(entered) <= 38
+
+
+def test_the_front_page_lists_every_lesson():
+    text = (ROOT / "nbs" / "index.ipynb").read_text(encoding="utf-8")
+    paths = [path.relative_to(ROOT / "nbs").as_posix() for path in (ROOT / "nbs").glob("*/*.ipynb")]
+    assert len(paths) > 50 and not [path for path in paths if f"({path})" not in text]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['metric_matrix', 'learned_rows', 'learned_axes', 'shares', 'donor_cells', 'residuals', 'pseudobulk_test', 'donor_half',
-           'gene_stability', 'known_patterns', 'class_means', 'keep_genes', 'rank_genes', 'check_top', 'plot_genes',
-           'plot_ranking']
+           'gene_stability', 'known_patterns', 'class_means', 'turned', 'keep_genes', 'rank_genes', 'check_top',
+           'plot_genes', 'plot_ranking']
 
 # %% ../../nbs/5_cells/54_genes.ipynb #896d3593
 import json
@@ -28,6 +28,7 @@ from ..estimator.metric import check_linear
 from ..estimator.ordered import as_classes
 from ..estimator.patterns import Patterns, feature_patterns
 from ..method.arrays import warn
+from ..evaluation.pictures import as_text, class_colors, sorted_classes
 
 # %% ../../nbs/5_cells/54_genes.ipynb #1d1f4e06
 def metric_matrix(
@@ -221,6 +222,18 @@ def class_means(
     return {"higher_in": center.idxmax().to_numpy(str), "difference": (center.max() - rest).to_numpy()}
 
 
+def turned(
+    pattern,  # (d,) along an axis, whose sign is that of the axis: any
+    about,  # of `class_means`
+) -> np.ndarray:  # (d,)
+    "Of two classes, positive where the second is higher, on the whole; of more, as it came."
+    classes = sorted_classes(about.get("higher_in", []))
+    if len(classes) != 2:
+        return pattern
+    rise = np.where(about["higher_in"] == classes[1], 1, -1) * about["difference"]
+    return -pattern if pattern @ rise < 0 else pattern
+
+
 def keep_genes(
     model,  # GGML, fitted
     distributions,  # Distributions of the fit
@@ -256,8 +269,8 @@ def rank_genes(
     about = class_means(source, names, distributions, key) or {k: kept[k] for k in kept if k != "symbol"}
     patterns = known_patterns(source, learned_rows(source, key), distributions, key)
     if patterns is not None:
-        columns |= {"pattern": patterns.overall}
-        columns |= {f"pattern_{i + 1}": axis for i, axis in enumerate(patterns.axes)}
+        names = ["pattern", *(f"pattern_{i + 1}" for i in range(len(patterns.axes)))]
+        columns |= {name: turned(axis, about) for name, axis in zip(names, [patterns.overall, *patterns.axes])}
         columns |= {"p_value": patterns.p_value, "fdr": false_discovery_control(patterns.p_value, method="by")}
     table = pd.DataFrame({**columns, **about})
     if n_refits:
@@ -286,16 +299,15 @@ def plot_genes(
     ax=None,  # matplotlib Axes
     title="Top genes",
 ):  # the Axes
-    "The first genes as bars: their pattern, coloured by sign; without one their weight, stacked by axes of W."
+    "The first genes as bars: their pattern, coloured by the class of more; without one their weight, by axes of W."
     import matplotlib.pyplot as plt
 
     ax, head = ax or plt.gca(), ranking.head(top)[::-1]
     if "pattern" in ranking:
-        parts = {side: np.abs(head.pattern) * (sign * head.pattern > 0) for side, sign in (("+", 1), ("-", -1))}
-        colors, label = ["#D55E00", "#0072B2"], "pattern: $|t|$ between donors"
-        if "higher_in" in head:  # name the sign by the class in which most of its genes are higher
-            names = {side: head.higher_in[part > 0].mode() for side, part in parts.items()}
-            parts = {f"{side} (mostly {n[0]})" if len(n) else side: parts[side] for side, n in names.items()}
+        colors, label = class_colors(ranking.get("higher_in", [])), "pattern: $|t|$ between donors"
+        colors = {c: color for c, color in colors.items() if (head.higher_in == c).any()}
+        parts = {f"higher in {as_text(c, 30)}": np.abs(head.pattern) * (head.higher_in == c) for c in colors}
+        parts, colors = (parts, list(colors.values())) if colors else ({"": np.abs(head.pattern)}, ["#0072B2"])
     else:
         square = head[[c for c in ranking.columns if c.startswith("axis_")]] ** 2
         share = square.div(np.maximum(square.sum(axis=1), np.finfo(float).tiny), axis=0).mul(head.weight, axis=0)
@@ -309,7 +321,9 @@ def plot_genes(
     ax.tick_params(axis="y", labelsize=8)
     ax.locator_params(axis="x", nbins=5)
     ax.margins(y=0.01)
-    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    if any(parts):  # the shortest bars are at the bottom, and names beside them
+        ax.legend(frameon=False, fontsize=8, loc="lower right")
+        ax.margins(x=0.25)
     return ax
 
 # %% ../../nbs/5_cells/54_genes.ipynb #518fb62d

@@ -77,8 +77,8 @@ def head_genes(
 def as_gene_sets(
     ranking,  # what should be the DataFrame of `rank_genes`
     gene_sets,  # dict of set names and genes, or the path of a GMT file
-) -> tuple:  # names of all ranked genes; dict of set names and sets, cut down to ranked genes
-    "The gene sets as far as the ranking knows their genes; sets that share none are left out."
+) -> tuple:  # the ranking, its genes named as the sets name them, each once; dict of set names and sets, cut to them
+    "The gene sets as far as the ranking knows their genes, by id or symbol; sets that share none are left out."
     if not isinstance(ranking, pd.DataFrame) or "gene" not in ranking:
         raise TypeError(
             f"ranking must be the DataFrame of rank_genes, got {type(ranking).__name__}: call rank_genes first"
@@ -91,13 +91,18 @@ def as_gene_sets(
     for name, genes in sets.items():
         if isinstance(genes, str) or not isinstance(genes, Iterable):
             raise TypeError(f"gene_sets[{name!r}] must be a list of genes, got {genes!r}")
-    names = ranking.gene.astype(str).tolist()
-    known = {name: set(names).intersection(map(str, genes)) for name, genes in sets.items()}
-    if not any(known.values()):
+    wanted = {str(gene) for genes in sets.values() for gene in genes}
+    names = {column: ranking[column].astype(str) for column in ("gene", "symbol") if column in ranking}
+    found = {column: len(wanted.intersection(values)) for column, values in names.items()}
+    if not any(found.values()):
+        ours = " and ".join(f"{column}s such as {values.iloc[0]}" for column, values in names.items() if len(values))
+        theirs = next(iter(wanted), "nothing")
         raise ValueError(
-            "gene_sets share no gene with the ranking: do both use the same identifiers (symbols or Ensembl)?"
+            f"gene_sets share no gene with the ranking, which has {ours}; the sets name {theirs}, for example"
         )
-    return names, {name: genes for name, genes in known.items() if genes}
+    table = ranking.assign(gene=names[max(found, key=found.get)]).drop_duplicates("gene")
+    known = {name: set(table.gene).intersection(map(str, genes)) for name, genes in sets.items()}
+    return table, {name: genes for name, genes in known.items() if genes}
 
 # %% ../../nbs/5_cells/55_pathways.ipynb #0a3f0631
 def enrich_genes(
@@ -107,8 +112,8 @@ def enrich_genes(
 ):  # DataFrame, smallest p first: gene_set, overlap, size, p_value, fdr, genes
     "Over-representation of gene sets among the top genes: hypergeometric test, Benjamini-Hochberg over sets."
     check_top(top)
-    names, sets = as_gene_sets(ranking, gene_sets)
-    head, total = set(head_genes(ranking, min(top, -(-len(names) // 2)))), len(set(names))
+    ranking, sets = as_gene_sets(ranking, gene_sets)
+    head, total = set(head_genes(ranking, min(top, -(-len(ranking) // 2)))), len(ranking)
     hits = {name: head & genes for name, genes in sets.items()}
     p = [hypergeom.sf(len(hits[name]) - 1, total, len(genes), len(head)) for name, genes in sets.items()]
     columns = {
@@ -130,7 +135,8 @@ def prerank_genes(
     **options,  # of `gseapy.prerank`, for example permutation_num=10_000 or min_size=15
 ):  # DataFrame, largest |nes| first: gene_set, es, nes, p_value (0: no random set went farther), fdr, genes
     "Gene set enrichment analysis along the pattern: the sign says at which end a set lies. By gseapy, offline."
-    names, sets = as_gene_sets(ranking, gene_sets)
+    ranking, sets = as_gene_sets(ranking, gene_sets)
+    names = ranking.gene.tolist()
     wanted = ["pattern", "axis_1"] if axis is None else [f"pattern_{axis}", f"axis_{axis}"]
     column = next((name for name in wanted if name in ranking), None)
     if column is None:

@@ -85,7 +85,7 @@ def other_labellings(
         few = f"labels: beside the truth there are only {len(others)} ways to part the samples, so p is at least"
         warn(f"{few} {1 / len(seen):.2g}; {need}")
     elif n < 19:
-        warn(f"n_permutations={n}: p is at least {1 / (1 + n):.2g}, and cannot fall to .05")
+        warn(f"n_permutations={n}: p is at least {1 / (1 + n):.2g}, and cannot fall to .05: take 19 or more")
     return others
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #3e63997b

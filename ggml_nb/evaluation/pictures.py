@@ -73,7 +73,7 @@ def as_text(
 def legend_below(
     ax,  # matplotlib Axes
     colors,  # dict of class and colour
-):
+):  # the Legend
     "A legend under a picture, in as many columns as its names leave room for."
     import matplotlib.pyplot as plt
 
@@ -82,7 +82,7 @@ def legend_below(
     longest = max(len(line) for name in names for line in name.splitlines())
     handles = [plt.Rectangle((0, 0), 1, 1, color=c, label=n) for n, c in zip(names, colors.values())]
     how = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "frameon": False, "fontsize": 8}
-    ax.legend(handles=handles, ncols=int(np.clip(room // (4.8 * longest + 38), 1, 4)), **how)
+    return ax.legend(handles=handles, ncols=int(np.clip(room // (4.8 * longest + 38), 1, 4)), **how)
 
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #dbc63dee
 def plot_clustermap(
@@ -107,12 +107,15 @@ def plot_clustermap(
     for line in top.collections:
         line.set_linewidth(0.8)
     top.set_title(title)
-    image = ax.imshow(D[np.ix_(order, order)], cmap=cmap, aspect="auto")
+    least = D[~np.eye(len(D), dtype=bool)].min(initial=np.inf)  # the diagonal is 0 in any case
+    image = ax.imshow(D[np.ix_(order, order)], cmap=cmap, aspect="auto", vmin=least if np.isfinite(least) else None)
     side.imshow(np.array([[to_rgb(colors[labels[i]])] for i in order]), aspect="auto", interpolation="nearest")
     for place, (name, values) in enumerate((bars or {}).items()):
-        values, own = values if isinstance(values, tuple) else (values, class_colors(values, COLORS[8:] + COLORS[:8]))
+        first = len(colors) % len(COLORS)  # no colour twice, while they last
+        own = values[1] if isinstance(values, tuple) else class_colors(values, COLORS[first:] + COLORS[:first])
+        values = np.asarray(values[0] if isinstance(values, tuple) else values).astype(str)
         strip = ax.inset_axes([-0.105 - 0.05 * place, 0, 0.04, 1])
-        strip.imshow([[to_rgb(own[str(values[i])])] for i in order], aspect="auto", interpolation="nearest")
+        strip.imshow([[to_rgb(own[values[i]])] for i in order], aspect="auto", interpolation="nearest")
         strip.axis("off")
         strip.text(0.5, 1.01, as_text(name, 20), transform=strip.transAxes, rotation=90, ha="center", fontsize=7)
         colors = {**colors, **{f"{name}: {value}": color for value, color in own.items()}}
@@ -124,13 +127,12 @@ def plot_clustermap(
         size = float(np.clip(260 / len(names), 3, 8))
         ax.set_yticks(range(len(names)), [as_text(names[i], 24) for i in order], fontsize=size)
         ax.tick_params(axis="y", length=0)
-    legend_below(ax, colors)
-    if names is None:
-        ax.figure.colorbar(image, cax=bar, label="OT distance")
-    else:
+    legend, how = legend_below(ax, colors), {}
+    if names is not None:  # they stand where the colour bar would
         bar.remove()
-        how = {"orientation": "horizontal", "shrink": 0.5, "aspect": 30, "pad": 0.03}
-        ax.figure.colorbar(image, ax=ax, label="OT distance", **how)
+        box = legend.get_window_extent(ax.figure.canvas.get_renderer()).transformed(ax.transAxes.inverted())
+        bar, how = ax.inset_axes([0.25, box.y0 - 0.05, 0.5, 0.025]), {"orientation": "horizontal"}
+    ax.figure.colorbar(image, cax=bar, label="OT distance", **how)
     return ax
 
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #4cb42c02

@@ -126,7 +126,7 @@ MARGIN = "how much farther apart than its own class another class is to be, in t
 INIT = {"type": click.Choice(["spectral", "random"]), "default": "spectral"}
 TARGET = "what the label is: a class, or a number whose order counts (severity, age), as the metric then learns"
 LEARNING = (
-    ("--rank", "rows of W: dimensions of the learned space", whole(1, 5)),
+    ("--rank", "learned directions; with few samples, some of the plain metric come below them", whole(1, 5)),
     ("--margin", MARGIN, {"type": float, "metavar": "X", "default": 0.03}),
     ("--reg", "weight of the regulariser", {"type": float, "metavar": "X", "default": 0.0}),
     ("--reg-norm", REG, {"type": click.Choice(["fro", "l1", "nuc"]), "default": "fro"}),

@@ -257,7 +257,8 @@ def summary(
     "Held-out figures with 95 % intervals."
     from ggml_nb.evaluation.chance import accuracy_interval, confidence_interval
 
-    found = {name: {} for name in FIGURES}
+    found, nats = {name: {} for name in FIGURES}, np.log(judged.answers.truth.nunique())  # of a partition, at most
+    bounds = {"ari": (-0.5, 1), "mi": (0, nats), "vi": (0, 2 * nats)}
     for method, rows in judged.scores.groupby("method", sort=False):
         said = judged.answers[judged.answers.method == method]
         for name in FIGURES:
@@ -265,8 +266,8 @@ def summary(
                 three = accuracy_interval(said, balanced=name == "balanced_accuracy")
             else:
                 low, high = confidence_interval(rows[name])
-                three = float(rows[name].mean()), max(low, -1.0 if name == "ari" else 0.0), high
-                three = (*three[:2], min(high, 1.0)) if name == "ari" else three
+                low, high = np.clip((low, high), *bounds[name])
+                three = float(rows[name].mean()), float(low), float(high)
             found[name][method] = dict(zip(("mean", "low", "high"), three))
     return found
 

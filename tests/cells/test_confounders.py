@@ -77,3 +77,15 @@ def test_few_false_alarms_over_random_columns():
         obs = cells({"label": rng.permutation(np.repeat(["a", "b"], 12)), **columns}, per=1)
         alarms += not find_confounders(obs, "sample", "label").empty
     assert alarms <= 4
+
+
+def test_a_donor_of_several_samples_is_named_unless_it_is_given():
+    obs = pd.DataFrame({"sample": np.repeat([f"s{i}" for i in range(12)], 3)})
+    obs["label"] = np.repeat(np.arange(12) // 6, 3)
+    obs["donor_id"], obs["site"] = np.repeat(np.arange(12) // 2, 3).astype(str), "one"
+    with pytest.warns(UserWarning, match="donor_id gives several samples one value: .* group_key='donor_id'"):
+        warn_of_confounders(obs, "sample", "label")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_confounders(obs, "sample", "label", "donor_id")
+        warn_of_confounders(obs.assign(donor_id=obs["sample"]), "sample", "label")

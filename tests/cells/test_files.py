@@ -228,7 +228,7 @@ def test_a_zarr_folder_is_looked_at_before_it_is_read(cells, tmp_path):
         from_anndata(path, **HOW)
     shutil.rmtree(path / "X")
     (path / ".zmetadata").unlink(missing_ok=True)  # zarr 3 would go on believing its list of contents
-    with pytest.raises(ValueError, match="X is empty"):
+    with pytest.raises(ValueError, match="X is empty|X is damaged"):  # newer lists of contents lie in zarr.json
         from_anndata(path, **HOW)
     (store.create_dataset if hasattr(store, "create_dataset") else store.create_array)(
         "X", shape=(100, 40), chunks=(10**5, 10**5), dtype="f4"

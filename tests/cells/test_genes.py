@@ -424,3 +424,23 @@ def test_a_metric_file_knows_symbols_and_directions(tmp_path):
     np.savez(tmp_path / "short.npz", **arrays | {"genes_symbol": arrays["genes_symbol"][1:]})
     with pytest.raises(ValueError, match="genes_symbol must have one entry for each feature"):
         GGML.load(tmp_path / "short.npz")
+
+
+def test_gene_sets_match_ids_or_symbols():
+    "Files of CELLxGENE have Ensembl ids for names and symbols beside them, some twice."
+    ids = [f"ENSG{i:05d}" for i in range(40)]
+    symbols = [f"S{i}" for i in range(39)] + ["S0"]
+    ranking = pd.DataFrame({"gene": ids, "symbol": symbols, "weight": 0.025, "pattern": np.arange(40, 0, -1.0)})
+    by_symbol = enrich_genes(ranking, {"head": [f"S{i}" for i in range(8)], "tail": ["S30", "S31"]}, top=8)
+    by_id = enrich_genes(ranking[:39], {"head": ids[:8], "tail": ids[30:32]}, top=8)
+    assert by_symbol.gene_set[0] == "head" and by_symbol.genes[0].split() == [f"S{i}" for i in range(8)]
+    assert np.allclose(by_symbol.p_value, by_id.p_value) and by_symbol["size"].tolist() == by_id["size"].tolist()
+    with pytest.raises(ValueError, match="genes such as ENSG00000 and symbols such as S0; the sets .* other"):
+        enrich_genes(ranking, {"none": ["other"]})
+
+
+def test_of_two_classes_the_pattern_is_positive_where_the_second_is_higher(fitted):
+    ranking = rank_genes(fitted[0])
+    second = sorted(ranking.higher_in.unique())[1]
+    head = ranking.head(10)
+    assert ((head.pattern > 0) == (head.higher_in == second)).mean() > 0.7

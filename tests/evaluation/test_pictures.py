@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 
@@ -114,3 +115,19 @@ def test_the_legend_stays_in_the_figure(plot, names):
     assert boxes[0].x1 <= axes[1].get_window_extent().x0 and not boxes[0].overlaps(boxes[1])
     if plot is plot_embedding:
         assert boxes[1].x0 >= axes[1].get_window_extent().x1 - 1  # beside the points
+
+
+def test_a_bar_goes_by_position_whatever_its_index():
+    "A pandas Series with an index of its own is painted as its values stand."
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(8, 2))
+    D, values = np.linalg.norm(Z[:, None] - Z[None], axis=2), np.array(list("xyxyyxyx"))
+    bars = {"array": values, "series": pd.Series(values, index=np.arange(8)[::-1])}
+    ax = plot_clustermap(D, ["a", "b"] * 4, names=[f"HC/{i}" for i in range(8)], bars=bars)
+    strips = [child for child in ax.child_axes if child.images and child.get_position().x0 < ax.get_position().x0]
+    painted = [strip.images[0].get_array()[:, 0] for strip in strips[-2:]]
+    first, second = (np.unique(np.asarray(x), axis=0, return_inverse=True)[1].ravel() for x in painted)
+    assert (first == second).all() or (first == 1 - second).all()
+    ax.figure.canvas.draw()
+    legend = ax.get_legend().get_window_extent()
+    assert all(not legend.overlaps(c.get_window_extent()) for c in ax.child_axes if c.get_xlabel() == "OT distance")
