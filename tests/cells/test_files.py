@@ -1,5 +1,6 @@
 """Damaged and hostile files: one sentence, no crash, no gigabytes."""
 
+import json
 import os
 import resource
 import shutil
@@ -228,7 +229,9 @@ def test_a_zarr_folder_is_looked_at_before_it_is_read(cells, tmp_path):
         from_anndata(path, **HOW)
     shutil.rmtree(path / "X")
     (path / ".zmetadata").unlink(missing_ok=True)  # zarr 3 would go on believing its list of contents
-    with pytest.raises(ValueError, match="X is empty|X is damaged"):  # newer lists of contents lie in zarr.json
+    if (root := path / "zarr.json").exists():  # where format 3 keeps that list
+        root.write_text(json.dumps({**json.loads(root.read_text()), "consolidated_metadata": None}))
+    with pytest.raises(ValueError, match="X is empty"):
         from_anndata(path, **HOW)
     (store.create_dataset if hasattr(store, "create_dataset") else store.create_array)(
         "X", shape=(100, 40), chunks=(10**5, 10**5), dtype="f4"
