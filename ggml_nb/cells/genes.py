@@ -323,7 +323,7 @@ def plot_genes(
     ax.margins(y=0.01)
     if any(parts):  # the shortest bars are at the bottom, and names beside them
         ax.legend(frameon=False, fontsize=8, loc="lower right")
-        ax.margins(x=0.25)
+        ax.set_xlim(0, 1.25 * left.max() or 1)
     return ax
 
 # %% ../../nbs/5_cells/54_genes.ipynb #518fb62d

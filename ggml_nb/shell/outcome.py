@@ -339,7 +339,15 @@ def judge_types(
             score = summary(judge(cells, model, {}, two_sided(cells, n_splits, seed), None, bar))["balanced_accuracy"]
             rows.append({**row, **dict(zip(("accuracy", "low", "high"), score["ggml"].values())), "note": ""})
         except ValueError as error:  # too few samples of a class
-            rows.append({**row, "accuracy": np.nan, "low": np.nan, "high": np.nan, "note": str(error)})
+            rows.append(
+                {
+                    **row,
+                    "accuracy": np.nan,
+                    "low": np.nan,
+                    "high": np.nan,
+                    "note": f"too few samples with ten such cells ({error})",
+                }
+            )
     return pd.DataFrame(rows)
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #9b34f792
