@@ -257,10 +257,10 @@ def command_line(
 # %% ../../nbs/6_shell/65_report.ipynb #95a03940
 GENES = ["gene", "symbol", "pattern", "weight", "higher_in", "difference", "p_value", "fdr", "stability"]
 
-ABOUT_GENES = """pattern: what differs between classes along the metric, over its error between donors (of two classes, the sign
-is positive where the second is higher, on the whole); weight: the
-share of the metric. Direction and difference come from the samples' means (pseudobulk); stability is the share of
-held-out splits in which a gene was among the 50 of largest weight."""
+ABOUT_GENES = """pattern: what differs between classes along the metric, over its error between donors (of two
+classes, the sign is positive where the second is higher, on the whole); weight: the share of the
+metric. Direction and difference come from the samples' means (pseudobulk); stability is the share
+of held-out splits in which a gene was among the 50 of largest weight."""
 ABOUT_SCORES = """Held-out figures, mean and 95 % interval. Clusters of the held-out half against classes: ARI, adjusted
 Rand index (1 is best, 0 chance); MI, mutual information; VI, variation of information (0 is best), in nats."""
 
