@@ -123,15 +123,17 @@ def representation(
     n_obs,  # N
     max_gb,
 ):  # matrix (N, d); names (d,)
-    "A representation of the cells, whose columns are numbered."
+    "A representation of the cells; its columns are numbered where they have no names."
     name = f"obsm[{use_rep!r}]"
     if in_file(element) and str(element.attrs.get("encoding-type", "")) == "dataframe":
         element = read_values(element, name, max_gb)
-    points = element.to_numpy() if isinstance(element, pd.DataFrame) else as_matrix(element, name, max_gb)
+    named = isinstance(element, pd.DataFrame)
+    columns = element.columns.astype(str) if named else None
+    points = element.to_numpy() if named else as_matrix(element, name, max_gb)
     if len(points.shape) != 2:
         raise ValueError(f"{name} must have two axes, got {points.shape}")
     check_shape(points, (n_obs, points.shape[1]), name)
-    return points, np.array([f"{use_rep}_{i}" for i in range(points.shape[1])])
+    return points, np.array([f"{use_rep}_{i}" for i in (columns if named else range(points.shape[1]))])
 
 # %% ../../nbs/5_cells/51_files.ipynb #67438000
 def read_block(

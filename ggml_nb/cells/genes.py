@@ -14,6 +14,7 @@ import numbers
 import anndata
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from scipy.stats import f as f_distribution
 from scipy.stats import false_discovery_control
 from sklearn.base import clone
@@ -115,8 +116,13 @@ def pseudobulk_test(
     batches=None,  # (n,) batches, which become terms of the model
 ):  # DataFrame, a row a gene: higher_in, difference, p_value, fdr; attrs["test"] names the test
     "F-test of the class in a linear model of donors' means, with donors as blocks where they have all classes."
-    labels, means = np.asarray(labels).astype(str), np.asarray(means, dtype=np.float64)
-    donors = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    means = np.asarray(means.toarray() if sparse.issparse(means) else means, dtype=np.float64)
+    if means.ndim != 2 or not np.isfinite(means).all():
+        raise ValueError(f"means must be finite numbers, a row a sample and a column a gene, got shape {means.shape}")
+    for name, values in {"labels": labels, "groups": groups, "batches": batches}.items():
+        if values is not None and (len(values) != len(means) or pd.isna(np.asarray(values, dtype=object)).any()):
+            raise ValueError(f"{name} must have one value for each of the {len(means)} samples, none missing")
+    labels, donors = np.asarray(labels).astype(str), np.arange(len(means)) if groups is None else np.asarray(groups)
     kept, blocked = donor_cells(labels, donors)
     labels, donors, means = labels[kept], donors[kept], means[kept]
     key = pd.MultiIndex.from_arrays([labels, donors])

@@ -23,10 +23,11 @@ def gene_interactions(
     scale=None,
     *,
     top=20,  # genes of largest weight
+    key="ggml",  # `key_added` of an AnnData's fit
 ):  # DataFrame (top, top): s_g s_h M_gh over the trace; the diagonal is the weight
     "Gene-gene terms of the metric among the genes of largest weight."
     check_top(top)
-    axes, names = learned_axes(source, feature_names, scale)
+    axes, names = learned_axes(source, feature_names, scale, key)
     share = shares(axes)
     head = np.argsort(-share, kind="stable")[:top]
     total = max((axes**2).sum(), np.finfo(float).tiny)
@@ -91,6 +92,7 @@ def as_gene_sets(
     for name, genes in sets.items():
         if isinstance(genes, str) or not isinstance(genes, Iterable):
             raise TypeError(f"gene_sets[{name!r}] must be a list of genes, got {genes!r}")
+    sets = {str(name): list(genes) for name, genes in sets.items()}
     wanted = {str(gene) for genes in sets.values() for gene in genes}
     names = {column: ranking[column].astype(str) for column in ("gene", "symbol") if column in ranking}
     found = {column: len(wanted.intersection(values)) for column, values in names.items()}

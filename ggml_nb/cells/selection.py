@@ -12,6 +12,7 @@ import numbers
 import anndata
 import numpy as np
 import pandas as pd
+from natsort import index_natsorted
 from scipy import sparse
 from sklearn.utils import check_scalar
 
@@ -46,6 +47,9 @@ def column_codes(
     if missing:
         raise ValueError(f"{name} is missing for {missing} cells; drop them or fill it in")
     order, names = as_codes(found, name=name)
+    if names.dtype.kind == "U" and not isinstance(values.dtype, pd.CategoricalDtype):
+        natural = np.array(index_natsorted(names), dtype=int)  # P2 before P10, as AnnData orders text when it writes
+        order, names = np.argsort(natural)[order], names[natural]
     return order[codes], names
 
 

@@ -48,10 +48,9 @@ def write_npz(
 ):
     "Write arrays to path in one step."
     arrays = {name: np.asarray(value) for name, value in arrays.items()}
-    plain = {
-        name: np.array(x.tolist()) if x.dtype == object else x for name, x in arrays.items()
-    }  # objects need pickle
-    write_file(path, lambda file: np.savez(file, **plain))
+    plain = {name: np.array(x.tolist()) if x.dtype == object else x for name, x in arrays.items()}
+    plain = {name: x.astype(str) if x.dtype == object else x for name, x in plain.items()}  # objects need pickle
+    write_file(path, lambda file: np.savez(file, allow_pickle=False, **plain))
 
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #d61220fa
 def read_npz(

@@ -7,6 +7,8 @@ __all__ = ['NEIGHBOURS', 'all_points', 'names_of', 'columns_for', 'named_points'
            'nearest_costs', 'nearest', 'vote']
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #17c5e3b8
+import numbers
+
 import numpy as np
 from scipy import sparse
 from scipy.spatial.distance import cdist, squareform
@@ -16,6 +18,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .epoch import with_points
+from ..method.arrays import plain_type
 from ..method.distributions import Distributions, as_points, check_distributions, patch, stack_clouds
 from ..method.mahalanobis import mahalanobis_matrix, match_features, project
 from ..solver.pairs import embedded_costs
@@ -39,6 +42,8 @@ def names_of(
     "A Distributions and DataFrames name their features; arrays do not."
     if isinstance(X, Distributions):
         return X.feature_names
+    if getattr(X, "ndim", 0) == 1 and getattr(X, "dtype", None) == np.dtype(object):
+        X = list(X)
     return getattr(X[0] if isinstance(X, (list, tuple)) and len(X) else X, "columns", None)
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #c2e8ffa7
@@ -94,7 +99,15 @@ def embed_points(
 class LearnedMetric(TransformerMixin, BaseEstimator):
     "A fitted ground metric: `components_` (k, d), the first `n_axes_` learned, or a network; and `clouds_` of its fit."
 
-    _estimator_type = "classifier"
+    _estimator_type = "classifier"  # before scikit-learn 1.6
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import ClassifierTags, RegressorTags
+
+        tags, ordered = super().__sklearn_tags__(), self.target == "ordered"
+        tags.estimator_type = "regressor" if ordered else "classifier"
+        tags.regressor_tags, tags.classifier_tags = (RegressorTags(), None) if ordered else (None, ClassifierTags())
+        return tags
 
     def transform(  # stands in the class: scikit-learn's `set_output` wraps what it finds there
         self,
@@ -186,9 +199,10 @@ def kneighbors(
     n_neighbors=5,
 ) -> tuple:  # distances (m, k), rising, and indices (m, k) of the clouds of the fit
     "The nearest clouds of the fit."
-    check_scalar(n_neighbors, "n_neighbors", int, min_val=1)
+    check_scalar(n_neighbors, "n_neighbors", numbers.Integral, min_val=1)
+    most = len(getattr(self, "clouds_", ())) or None
+    check_scalar(n_neighbors, "n_neighbors", numbers.Integral, max_val=most)
     D = self.distances_to_fit(X, n_neighbors)
-    check_scalar(n_neighbors, "n_neighbors", int, max_val=D.shape[1])
     near = np.argsort(D, axis=1, kind="stable")[:, :n_neighbors]
     return np.take_along_axis(D, near, axis=1), near
 
@@ -290,7 +304,7 @@ def score(
         from ggml_nb.estimator.ordered import spearman
 
         return spearman(truth, self.predict(X))
-    return float(accuracy_score(np.asarray(truth), self.predict(X)))
+    return float(accuracy_score(plain_type(truth), self.predict(X)))
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #5783e5e0
 @patch

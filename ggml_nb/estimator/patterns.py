@@ -118,7 +118,8 @@ def leading_directions(
     distributions,  # Distributions
 ) -> np.ndarray:  # (at most C - 1, k)
     "Eigenvectors of W (S_diff - S_same) W', turned so that later classes lie higher."
-    step, labels = Z[arrows.tail] - Z[arrows.head], distributions.labels
+    step = Z[arrows.tail] - Z[arrows.head]
+    labels = np.unique(distributions.labels, return_inverse=True)[1]  # a class may be absent
     excess = step.T @ (arrows.mass[:, None] * step)
     axes = np.linalg.eigh((excess + excess.T) / 2)[1].T[::-1][: labels.max()]
     rise = group_means(Z, labels[distributions.sample]) @ axes.T

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['strata', 'shuffle_within', 'partition', 'other_labellings', 'mean_accuracies', 'permutation_test',
-           'confidence_interval', 'majority_answers', 'jeffreys', 'accuracy_interval']
+           'confidence_interval', 'plain_answers', 'majority_answers', 'jeffreys', 'accuracy_interval']
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #5f4e8265
 import copy
@@ -65,15 +65,16 @@ def other_labellings(
     distributions,  # Distributions
     n,  # at most so many
     seed=0,
+    ordered=False,  # the labels are numbers: other values are another labelling, whatever they part
 ):  # list of Distributions
     "Shuffles that part the distributions differently from the truth and from one another; all where there are few."
     if len(np.unique(distributions.labels)) < 2:
         raise ValueError("labels: need at least two classes, got one")
-    places = strata(distributions)
-    rng, seen, others, idle = np.random.default_rng(seed), {partition(distributions.labels)}, [], 0
+    places, same = strata(distributions), tuple if ordered else partition
+    rng, seen, others, idle = np.random.default_rng(seed), {same(distributions.labels)}, [], 0
     while len(others) < n and idle < 20 * len(seen):  # one that is left would be missed with a chance of e^-20
         shuffled = shuffle_within(distributions, rng, places)
-        key, idle = partition(shuffled.labels), idle + 1
+        key, idle = same(shuffled.labels), idle + 1
         if key not in seen:
             seen.add(key)
             others.append(shuffled)
@@ -123,7 +124,7 @@ def permutation_test(
     kind, how = target_of(model), (n_splits, test_size, seed)
     statistic = "spearman" if kind == "ordered" else statistic
     check_splits(as_classes(distributions, kind), *how)
-    labellings = [distributions, *other_labellings(distributions, n_permutations, seed)]
+    labellings = [distributions, *other_labellings(distributions, n_permutations, seed, kind == "ordered")]
     model, scores = as_model(model, seed, n_jobs), []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "labels: .* two distributions")  # said above
@@ -150,10 +151,21 @@ def confidence_interval(
     return float(scores.mean() - half), float(scores.mean() + half)
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #49d74ff2
+def plain_answers(
+    answers,  # DataFrame of `cross_validate`, or of one method of `compare_metrics`
+) -> pd.DataFrame:
+    "Without categories, whose unused ones would come back as rows; of one method only."
+    if "method" in answers and answers.method.nunique() > 1:
+        raise ValueError(f"answers are of {answers.method.nunique()} methods: give those of one, answers.method == ...")
+    coded = [name for name in answers if isinstance(answers[name].dtype, pd.CategoricalDtype)]
+    return answers.assign(**{name: answers[name].astype(answers[name].cat.categories.dtype) for name in coded})
+
+
 def majority_answers(
     answers,  # DataFrame of `cross_validate`, or of one method of `compare_metrics`
 ):  # DataFrame, a row a sample: donor, truth, answer, agreement, right, splits
     "The answer of most splits, of equals that with the larger vote; the shares of splits that gave it, or the truth."
+    answers = plain_answers(answers)
     each = answers.groupby("sample", sort=False)
     if answers.vote.isna().all():  # numbers: nobody has voted, and their mean is the answer
         return each[["donor", "truth"]].first().assign(answer=each.prediction.mean(), splits=each.size()).reset_index()
@@ -180,6 +192,8 @@ def accuracy_interval(
     balanced=True,  # mean over classes, else over donors
 ):  # accuracy, low, high
     "Held-out accuracy with an interval over donors: Jeffreys' for each class, put together as MOVER does."
+    check_scalar(level, "level", numbers.Real, min_val=0, max_val=1, include_boundaries="neither")
+    answers = plain_answers(answers)
     right = (answers.truth == answers.prediction).groupby([answers.truth, answers.donor]).mean()
     parts = [part for _, part in right.groupby(level=0)] if balanced else [right.groupby(level="donor").mean()]
     p = np.array([part.mean() for part in parts])

@@ -51,7 +51,10 @@ def grouped_split(
         warnings.simplefilter("ignore")  # scikit-learn's, on classes with fewer members than folds
         for _ in range(attempts):
             kfold = StratifiedGroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
-            halves = list(next(kfold.split(labels, strata, groups)))[:: 1 if test_size <= 0.5 else -1]
+            try:
+                halves = list(next(kfold.split(labels, strata, groups)))[:: 1 if test_size <= 0.5 else -1]
+            except ValueError:  # fewer members of each class than folds
+                break
             for train, test in (halves, halves[::-1])[: 2 if folds == 2 else 1]:  # of halves either may learn
                 learn, aside = ([len(np.intersect1d(d, groups[side])) for d in donors] for side in (train, test))
                 if min(*learn, *aside):
@@ -63,7 +66,7 @@ def grouped_split(
     if found:
         return found[max(found)]
     raise ValueError(
-        f"groups: {attempts} draws left a class off a side: too few donors for test_size={test_size}, take more or 0.5"
+        f"groups: every draw left a class off a side: too few donors for test_size={test_size}, take more or 0.5"
     )
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #5c1d2a70

@@ -215,6 +215,8 @@ def as_names(
         raise ValueError(f"{name} must have {size} entries, got shape {values.shape}")
     if pd.isna(values).any():
         raise ValueError(f"{name} has missing values: give each entry a name")
+    if values.dtype == object and any(isinstance(value, tuple) for value in values):
+        raise ValueError(f"{name} must be one name each, got {values[0]!r}: flatten the columns' levels first")
     return plain_type(values)
 
 # %% ../../nbs/1_method/11a_arrays.ipynb #debc1082
@@ -240,6 +242,8 @@ def stack_clouds(
 ):  # points (N, d), sample (N,)
     "One table from one array per cloud; sparse if any of them is."
     columns = [list(cloud.columns) for cloud in clouds if hasattr(cloud, "columns")]
+    if 0 < len(columns) < len(clouds):
+        raise ValueError("clouds: some have named columns, and some are arrays without names: give all alike")
     if any(names != columns[0] for names in columns):
         raise ValueError("clouds must have the same columns in the same order: clouds[i][COLUMNS] puts them so")
     clouds = [as_points(cloud, f"clouds[{i}]", dtype=None) for i, cloud in enumerate(clouds)]  # cast when all are seen

@@ -33,7 +33,8 @@ class Distributions:
         copy=None,  # shares the memory of points if False; None copies what takes less than a GiB
     ):
         if labels is None:
-            labels, class_names = np.zeros(1 + int(np.max(sample, initial=0)), int), ["no label"]
+            known = len(np.unique(np.asarray(sample))) if np.size(sample) else 1
+            labels, class_names = np.zeros(known, int), ["no label"]
         self.points, (self.labels, self.class_names) = as_points(points), as_codes(labels, class_names)
         self.points = owned(self.points, points, copy)
         n, (N, self.d) = len(self.labels), self.points.shape
@@ -50,6 +51,11 @@ class Distributions:
         "Where the points of each distribution are: `order` sorts them by `sample`, `offsets` are the ends."
         self.order = np.argsort(self.sample, kind="stable")
         self.offsets = np.concatenate([[0], np.cumsum(np.bincount(self.sample, minlength=len(self.labels)))])
+
+    @property
+    def shape(self):
+        "(n,), by which scikit-learn cuts distributions with their masses and donors, and not into bare arrays."
+        return (len(self.labels),)
 
     @property
     def classes(self):
@@ -103,8 +109,8 @@ def check_distributions(
 ) -> Distributions:
     "What `fit` accepts: distributions, or a list of clouds with their labels."
     if isinstance(X, Distributions):
-        if y is not None:
-            raise ValueError("y must be None when X is a Distributions, which carries its labels")
+        if y is not None and not np.array_equal(np.asarray(y).astype(str), X.classes.astype(str)):
+            raise ValueError("y must be None, or the classes of X, when X is a Distributions: it carries its labels")
         return X
     if X is None or isinstance(X, (str, os.PathLike)) or hasattr(X, "obs_names"):
         raise TypeError(f"X must be a Distributions or a list of clouds, got {type(X).__name__}: see fit_anndata")
@@ -153,7 +159,9 @@ def rows(self: Distributions, i):
 
 @patch
 def __getitem__(self: Distributions, i):
-    "The points of distribution i, (n_i, d)."
+    "The points of distribution i, (n_i, d); of several, as scikit-learn asks for them, a Distributions."
+    if isinstance(i, tuple) and len(i) == 2 and i[1] is Ellipsis:
+        return self.subset(i[0])
     if not isinstance(i, (int, np.integer)):
         raise TypeError(f"data[i] takes the number of one distribution, got {i!r}; use subset for several")
     if not -len(self) <= i < len(self):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'one_blas_thread', 'all_pairs', 'pair_index', 'plan_costs_of', 'transport_pairs', 'bounds', 'solve_pairs',
-           'solve_pair', 'in_threads', 'blocks', 'OneThread', 'check_pairs', 'PairwiseTransport', 'clouds_of',
-           'handy_unit', 'in_units', 'warn_of_gaps', 'Plans', 'of_last', 'as_cotangent', 'of_last_solve', 'Certificate',
-           'embedded_costs', 'useful_threads', 'pair_costs', 'pairwise_wasserstein']
+           'solve_pair', 'in_threads', 'blocks', 'OneThread', 'check_pairs', 'threads_of', 'PairwiseTransport',
+           'clouds_of', 'handy_unit', 'in_units', 'warn_of_gaps', 'Plans', 'of_last', 'as_cotangent', 'of_last_solve',
+           'Certificate', 'embedded_costs', 'useful_threads', 'pair_costs', 'pairwise_wasserstein']
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b55310f1
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from contextlib import ContextDecorator
 from functools import partial, wraps
 from itertools import chain
 from math import fsum
-from numbers import Real
+from numbers import Integral, Real
 from threading import Lock
 from typing import NamedTuple
 
@@ -204,6 +204,15 @@ def check_pairs(
     return pairs
 
 
+def threads_of(
+    n_jobs,  # None for all cores, or a number as joblib takes it
+) -> int:
+    "A number of threads."
+    if n_jobs is not None and (not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool) or n_jobs == 0):
+        raise ValueError(f"n_jobs must be a number of threads, or None for all cores, got {n_jobs!r}")
+    return effective_n_jobs(-1 if n_jobs is None else n_jobs)
+
+
 class PairwiseTransport:
     "Optimal transport of many pairs, warm from call to call: `solve`, then `gaps`, `grad`, `plan`, `certificate`."
 
@@ -220,7 +229,7 @@ class PairwiseTransport:
         self.pairs = all_pairs(len(distributions)) if pairs is None else check_pairs(pairs, len(distributions))
         if not isinstance(tol, Real) or not 0 < tol < 1:
             raise ValueError(f"tol is a relative gap, a number above 0 and below 1, got {tol!r}")
-        self.n_jobs = effective_n_jobs(-1 if n_jobs is None else n_jobs)
+        self.n_jobs = threads_of(n_jobs)
         self.states, self.last = [None] * len(self.pairs), None
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #38daeb2c
@@ -572,7 +581,7 @@ def useful_threads(
     n_jobs,  # threads, None for all cores
 ) -> int:
     "One below 25 points a cloud, on average: such a pair is solved before the interpreter has changed threads."
-    n_jobs = effective_n_jobs(-1 if n_jobs is None else n_jobs)
+    n_jobs = threads_of(n_jobs)
     return n_jobs if len(distributions.sample) >= 25 * len(distributions) else 1
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #8432b54c

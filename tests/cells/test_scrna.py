@@ -483,3 +483,15 @@ def test_the_cells_may_be_changed_after_reading(cells):
         before = D.points.sum()
         (adata.X.data if sparse.issparse(adata.X) else adata.X)[:] = 7
         assert D.points.sum() == before
+
+
+def test_names_without_zeros_survive_being_written(cells, tmp_path):
+    "AnnData writes text in natural order, P2 before P10, and the samples of a fit are those of the file."
+    adata = cells.copy()
+    names = {name: f"P{i + 1}" for i, name in enumerate(adata.obs["sample"].unique())}
+    adata.obs["sample"] = adata.obs["sample"].astype(str).map(names)
+    fit_anndata(adata, **KEYS)
+    before = fitted_distributions(adata).sample_names.tolist()
+    adata.write_h5ad(tmp_path / "fitted.h5ad")
+    for again in (adata, anndata.read_h5ad(tmp_path / "fitted.h5ad")):
+        assert fitted_distributions(again).sample_names.tolist() == before == sorted(before, key=lambda x: int(x[1:]))

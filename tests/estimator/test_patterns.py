@@ -90,3 +90,12 @@ def test_no_degrees_of_freedom_no_p():
     D = simulated(2, per_class=2, groups=["a", "b", "a", "b"])  # one donor of each kind
     found = feature_patterns(D, np.eye(8), n_jobs=1)
     assert (found.p_value == 1).all() and np.isfinite(found.overall).all()
+
+
+def test_a_class_that_is_absent_changes_nothing():
+    rng = np.random.default_rng(0)
+    clouds = [rng.normal(size=(10, 4)) + 1.5 * (i % 2) * np.eye(4)[0] for i in range(12)]
+    with_gap = Distributions.from_list(clouds, [0, 2] * 6, class_names=["a", "b", "c"])
+    plain = Distributions.from_list(clouds, ["a", "c"] * 6)
+    for found, want in zip(*(feature_patterns(data, np.eye(4)) for data in (with_gap, plain))):
+        assert np.allclose(found, want)

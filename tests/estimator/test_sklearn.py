@@ -103,3 +103,35 @@ def test_a_device_that_cannot_be_had_is_refused(solver, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ValueError, match="device='cuda' cannot be had with solver="):
         GGML(solver=solver, device="cuda").fit(DATA)
+
+
+def test_scikit_learn_sees_a_classifier_and_cuts_distributions_whole():
+    "With masses and donors, and not into bare arrays of points."
+    from sklearn.base import is_classifier, is_regressor
+    from sklearn.model_selection import GroupKFold, cross_val_score
+
+    from ggml_nb import Distributions
+
+    rng, labels = np.random.default_rng(0), np.arange(12) % 2
+    cells = [rng.normal(size=(5, 4)) + 1.5 * c * np.eye(4)[0] for c in labels]
+    noise, mass = [50 * rng.normal(size=(5, 4)) for _ in labels], np.r_[np.full(5, 1e-6), np.ones(5)]
+    data = Distributions.from_list(
+        [np.vstack(parts) for parts in zip(noise, cells)], labels, weights=[mass] * 12, groups=np.arange(12) // 2
+    )
+    model = GGML(random_state=0, max_epochs=1)
+    assert is_classifier(model) and is_regressor(GGML(target="ordered"))
+    assert cross_val_score(model, data, data.classes, cv=2).min() > 0.8  # the noise has no mass
+    assert len(cross_val_score(model, data, data.classes, groups=data.donors, cv=GroupKFold(3))) == 3
+    with pytest.raises(ValueError, match="y must be None, or the classes of X"):
+        model.fit(data, data.classes[::-1])
+
+
+def test_frames_go_by_name_in_any_container():
+    pd, rng, labels = pytest.importorskip("pandas"), np.random.default_rng(0), np.arange(12) % 2
+    frames = [pd.DataFrame(rng.normal(size=(8, 3)) + 2 * c * np.eye(3)[0], columns=list("abc")) for c in labels]
+    model, turned = GGML(random_state=0, max_epochs=1).fit(frames, labels), [f[list("cba")] for f in frames]
+    want = model.predict(frames)
+    for clouds in (turned, pd.Series(turned)):
+        assert np.array_equal(model.predict(clouds), want)
+    with pytest.raises(ValueError, match="some have named columns"):
+        model.predict([frames[0], frames[1].to_numpy()])

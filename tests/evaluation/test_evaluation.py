@@ -97,7 +97,7 @@ def test_mended_splits_are_the_same_for_a_seed_and_differ_within():
         (SMALL, {"test_size": 0.95}, r"test_size=0.95 leaves 1 of 24"),
         (SMALL, {"test_size": "half"}, "test_size .* 'half'"),
         (SMALL, {"test_size": 1.5}, "test_size must be a share between 0 and 1, got 1.5"),
-        (clouds(["A", "A", "B", "B"], [0, 1, 2, 2]), {}, "groups: 100 draws left a class off a side"),
+        (clouds(["A", "A", "B", "B"], [0, 1, 2, 2]), {}, "groups: every draw left a class off a side"),
         (SMALL, {"n_splits": 2.5}, "n_splits .* 2.5"),
         (SMALL, {"n_splits": "2"}, "n_splits .* '2'"),
         (SMALL, {"seed": "a"}, "seed .* 'a'"),
@@ -317,3 +317,22 @@ def test_a_checkpoint_is_of_one_fit_not_of_a_cross_validation(tmp_path):
     model = GGML(max_epochs=2, checkpoint=tmp_path / "fit.ckpt", random_state=0)
     assert len(cross_validate(data, model, n_splits=2)) == 2
     assert not list(tmp_path.iterdir()) and model.checkpoint is not None
+
+
+def test_other_numbers_are_another_labelling_whatever_they_part():
+    rng = np.random.default_rng(0)
+    data = Distributions.from_list([rng.normal(size=(5, 2)) + i for i in range(8)], np.arange(8))
+    found = permutation_test(data, GGML(target="ordered", max_epochs=1, random_state=0), n_permutations=19, n_splits=1)
+    assert len(found["chance"]) == 19
+
+
+def test_answers_of_categories_and_of_several_methods():
+    data = make_distributions(3, n_per_class=4, n_points=5, noise_scale=2, seed=0)
+    answers = cross_validate(data, GGML(max_epochs=1, random_state=0), n_splits=2, return_answers=True)[1]
+    coded = answers.assign(truth=pd.Categorical(answers.truth), sample=pd.Categorical(answers["sample"]))
+    assert accuracy_interval(coded) == accuracy_interval(answers)
+    assert len(majority_answers(coded[coded["sample"] != coded["sample"][0]])) == answers["sample"].nunique() - 1
+    with pytest.raises(ValueError, match="are of 2 methods"):
+        accuracy_interval(pd.concat([answers.assign(method="a"), answers.assign(method="b")]))
+    with pytest.raises(ValueError, match="level"):
+        accuracy_interval(answers, level=95)
