@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .store import first_line, in_file, n_rows, open_store, read_table, read_values, slots
 from .structure import MAX_GB, OnDisk, check_memory, on_disk
-from ..method.arrays import check_sparse, warn
+from ..method.arrays import check_sparse, warn, warn_if_rounded
 from ..method.mahalanobis import project
 
 # %% ../../nbs/5_cells/51_files.ipynb #f1f04fa0
@@ -158,11 +158,15 @@ def blocks_of(
     entries,  # of a block, zeros included
 ):  # yields (N'', d) ndarray or CSR
     "The drawn rows, block by block, in float32."
-    step = max(1, entries // max(1, matrix.shape[1]))
+    step, first = max(1, entries // max(1, matrix.shape[1])), True
     for start in tqdm(range(0, matrix.shape[0], step), "reading cells", disable=not verbose):
         part = rows[slice(*np.searchsorted(rows, [start, start + step]))]
         if len(part):
-            yield read_block(matrix, part[0], part[-1] + 1)[part - part[0]].astype(np.float32)
+            block = read_block(matrix, part[0], part[-1] + 1)[part - part[0]]
+            if first and block.dtype.itemsize > 4 and not sparse.issparse(block):
+                warn_if_rounded(block, getattr(matrix, "name", "X"))
+            first = False
+            yield block.astype(np.float32)
 
 
 def column_blocks(

@@ -56,6 +56,8 @@ def read_gmt(
     path,  # of a GMT file: set name, description, genes, separated by tabs
 ):  # dict of set names and lists of genes
     "Gene sets of a GMT file."
+    if os.path.exists(path) and not os.path.isfile(path):  # a device would be read for ever
+        raise ValueError(f"{path} is not a GMT file: it is no file")
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         rows = [line.rstrip("\r\n").split("\t") for line in file if line.strip()]
     if not rows or any(len(row) < 3 for row in rows):

@@ -24,7 +24,6 @@ from ggml_nb.cells.selection import (
     chosen_genes,
     draw_rows,
     gene_symbols,
-    only_rows,
     read_keys,
 )
 from .store import in_file, read_values
@@ -63,13 +62,12 @@ def read_clouds(
     check_gene_filter(gene_filter, use_rep)
     others = dict(label_key=label_key, group_key=group_key, batch_key=batch_key)
     with opened(source, max_gb) as cells:
-        sample, samples, about, cell_names = read_keys(cells.obs, sample_key, others, max_gb, say)
+        kept = cells_where(cells.obs, where, max_gb) if where else None
+        sample, samples, about, cell_names = read_keys(cells.obs, sample_key, others, max_gb, say, kept)
         warn_of_confounders(cells.obs, sample_key, max_gb=max_gb, say=say, **others)
         matrix, names = expression(cells, layer, use_rep, max_gb)
         symbols = None if use_rep else gene_symbols(var_of(cells, layer)[1], gene_names, max_gb)
-        kept = cells_where(cells.obs, where, max_gb) if where else np.arange(len(sample))
-        if where:
-            sample, samples, about = only_rows(kept, sample, samples, about)
+        kept = np.arange(len(sample)) if kept is None else kept
         drawn = draw_rows(sample, n_cells, min_cells, seed, samples, say)
         rows, sample, colors = kept[drawn], sample[drawn], read_colors(cells, label_key)
         points = as_points(read_rows(matrix, rows, verbose), use_rep or (f"layers[{layer!r}]" if layer else "X"))
@@ -128,7 +126,10 @@ def read_colors(
     if name not in cells.uns:
         return []
     try:
-        found = read_values(child(cells.uns, name), name) if in_file(cells.uns) else cells.uns[name]
+        element = child(cells.uns, name) if in_file(cells.uns) else cells.uns[name]
+        if np.size(element) > 10_000 if not in_file(element) else getattr(element, "size", 0) > 10_000:
+            return []  # no colours of classes are so many
+        found = read_values(element, name) if in_file(element) else element
     except ValueError:
         return []
     return [str(color) for color in np.ravel(found)]

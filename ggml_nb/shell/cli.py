@@ -188,7 +188,7 @@ def types_of(
     from ggml_nb.cells.files import opened
     from ggml_nb.cells.store import columns_of, read_table
 
-    if not args.cell_type_key:
+    if args.cell_type_key is None:
         return None
     with opened(args.file, args.max_gb) as cells:
         there = columns_of(cells.obs)
@@ -318,7 +318,7 @@ def distances_command(args):
     from ggml_nb.solver.pairs import pairwise_wasserstein
 
     check_output(args.output, None, [args.file, args.metric], args.overwrite)
-    model = read_metric(args.metric) if args.metric else None
+    model = None if args.metric is None else read_metric(args.metric)
     distributions = read_distributions(args, None, model)
     W = columns_for(model, distributions.feature_names, "the file") if model else None
     D = pairwise_wasserstein(distributions, W, n_jobs=args.n_jobs, verbose=not args.quiet)
@@ -349,7 +349,7 @@ def place_command(args):
     FILE.h5ad is AnnData with cells in rows, normalised like the file of the fit. Its samples need no label.
     """
     from ggml_nb.cells.patients import place_patients
-    from ggml_nb.shell.outputs import check_output, output_folder, unfinished
+    from ggml_nb.shell.outputs import check_output, claim, output_folder
     from ggml_nb.shell.report import noted, place_lines, run_place
 
     files = [*PLACED, *(f"patients.{kind}" for kind in ("svg", "png", "pdf"))]
@@ -357,7 +357,7 @@ def place_command(args):
     model = read_metric(args.metric)
     with noted() as messages:
         placement = place_patients(model, read_distributions(args, None, model), n_jobs=args.n_jobs)
-    with unfinished(args.output), output_folder(args.output, files, args.overwrite) as folder:
+    with claim(args.output), output_folder(args.output, files, args.overwrite) as folder:
         report = run_place(placement, folder, vars(args), args.figures, messages)
     print(*place_lines(report), sep="\n")
     print(f"The page is {args.output}/report.html; tables and the map are beside it")
@@ -383,7 +383,7 @@ def genes_command(args):
 
     check_output(args.output, None, [args.metric, args.gene_sets], args.overwrite)
     table = rank_genes(read_metric(args.metric))
-    if args.gene_sets:
+    if args.gene_sets is not None:
         table = enrich_genes(table, args.gene_sets, args.top)
     write_csv(table, args.output, args.overwrite)
     print(table.drop(columns="genes", errors="ignore").head(10).to_string(index=False))
@@ -521,6 +521,10 @@ def main(
 ) -> int:  # exit status: 0 done, 2 bad input, 130 interrupted, 129 and 143 hung up on and terminated
     "Entry point of ggml-nb."
     os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files, there may be no screen
+    if sys.stderr is None:  # closed by who started this
+        sys.stderr = open(os.devnull, "w")
+    if hasattr(sys.stdout, "reconfigure"):  # a name that the terminal cannot write is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         try:
@@ -528,6 +532,9 @@ def main(
                 commands.invoke(context)
         except click.exceptions.Exit as end:  # after help or version
             return end.exit_code
+        except BrokenPipeError:  # whoever read what is printed has gone; the results are written by then
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         except BAD as error:
             say("error", explain(error))
             return 2

@@ -45,9 +45,10 @@ class Command(click.Command):
 def whole(
     least,  # smallest number allowed
     default=None,
+    most=None,  # largest number allowed
 ) -> dict:
     "An option that is a whole number."
-    return {"type": click.IntRange(least), "metavar": "N", "default": default}
+    return {"type": click.IntRange(least, most), "metavar": "N", "default": default}
 
 
 FLAG = {"is_flag": True}
@@ -175,7 +176,7 @@ def running(
         "running",
         ("-o --output", output, {"metavar": "DIR", "required": "default" not in how, **how}),
         OVERWRITE,
-        ("--seed", "of every draw: the same seed gives the same result", whole(0, 0)),
+        ("--seed", "of every draw: the same seed gives the same result", whole(0, 0, 2**32 - 1)),
         ("--n-jobs", "threads (default: all cores); the result does not depend on it", whole(1)),
         ("-q --quiet", "no progress bars", FLAG),
     )

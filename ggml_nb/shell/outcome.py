@@ -88,7 +88,8 @@ def solved(
     "OT distances no tighter than their use; the Euclidean ones to 1e-4 for few features, exactly for many."
     points = distributions.points
     if W is None and distributions.d <= 20:  # the engine's time grows with them, POT's does not
-        return embedded_costs(distributions, points, pairs, 1e-4, n_jobs)
+        dense = points.toarray() if sparse.issparse(points) else points
+        return embedded_costs(distributions, dense, pairs, 1e-4, n_jobs)
     if W is not None:
         return embedded_costs(distributions, project(points, W), pairs, tol, n_jobs)
     if not sparse.issparse(points) or points.nnz < 0.2 * np.prod(points.shape):
@@ -122,7 +123,8 @@ def kept_distances(
         key = fingerprint(metric, distributions, np.random.default_rng([len(pairs), *np.ravel(pairs[:1])]))
         path = Path(keep) / f"distances-{key}.npz"
         with suppress(FileNotFoundError):
-            cost = read_npz(path, "cost", "a file of OT distances (delete it to begin anew)")["cost"]
+            known = read_npz(path, "cost", "a file of OT distances (delete it to begin anew)")["cost"]
+            cost = known if known.shape == cost.shape and known.dtype == cost.dtype else cost
     with tqdm(desc="OT distances", total=len(pairs), initial=int(np.isfinite(cost).sum()), disable=not verbose) as bar:
         todo = np.flatnonzero(np.isnan(cost))
         for block in np.split(todo, range(step, len(todo), step)):

@@ -55,6 +55,8 @@ def check_output(
         for place in places:
             if source and place.exists() and Path(source).exists() and os.path.samefile(source, place):
                 raise ValueError(f"-o {path} would overwrite the input {source}: give another output")
+        if source and Path(source).is_dir() and Path(source).resolve() in [path.resolve(), *path.resolve().parents]:
+            raise ValueError(f"-o {path} lies within the input {source}: give another output")
     for place in places:
         if place.is_dir():
             raise ValueError(f"-o {path}: {place} is a folder, and a file of that name is to be written: rename it")
@@ -213,6 +215,9 @@ def unfinished(
         def holds_state():
             return keep.is_dir() and any(file.suffix != ".part" for file in keep.iterdir())
 
+        kept = keep.iterdir() if keep.is_dir() else []
+        if foreign := [file.name for file in kept if file.suffix not in (".npz", ".json", ".part", ".lock")]:
+            raise ValueError(f"{keep} holds {foreign[0]}, which is no state of a run: move it, or give another output")
         keep.mkdir(exist_ok=True)
         try:
             yield keep

@@ -314,3 +314,38 @@ def test_a_folder_of_zarr_3_asks_for_zarr_3(tmp_path):
     said = "pip install 'zarr>=3'" if zarr.__version__ < "3" else "is not an AnnData file"
     with pytest.raises(ValueError, match=said):
         from_anndata(tmp_path, **KEYS)
+
+
+def test_categories_of_older_files_are_read(cells, good, tmp_path):
+    "AnnData before 0.8 kept codes in the column, and a reference to the names."
+    shutil.copy(good, tmp_path / "old.h5ad")
+    with h5py.File(tmp_path / "old.h5ad", "r+") as file:
+        for name in ("label", "sample"):
+            codes, names = file["obs"][name]["codes"][:], file["obs"][name]["categories"][:]
+            del file["obs"][name]
+            kept = file["obs"].require_group("__categories").create_dataset(name, data=names, dtype=TEXT)
+            file["obs"][name] = codes
+            file["obs"][name].attrs["categories"] = kept.ref
+    got, want = (from_anndata(path, **HOW) for path in (tmp_path / "old.h5ad", good))
+    assert np.array_equal(got.classes, want.classes) and np.array_equal(got.sample_names, want.sample_names)
+    with h5py.File(tmp_path / "old.h5ad", "r+") as file:
+        file["obs/label"][:5] = -1
+    with pytest.raises(ValueError, match="label.* is missing for 5 cells"):
+        from_anndata(tmp_path / "old.h5ad", **HOW)
+
+
+def test_digits_that_float32_loses_are_said_of_files_too(cells, tmp_path):
+    far = cells.copy()
+    far.X = far.X.toarray().astype(np.float64) + 1e9
+    far.write_h5ad(tmp_path / "far.h5ad")
+    with pytest.warns(UserWarning, match="which float32 hardly holds"):
+        from_anndata(tmp_path / "far.h5ad", **HOW)
+
+
+def test_only_cells_asked_for_are_looked_at(cells):
+    "A sample has one label among the cells that `where` keeps."
+    adata = cells.copy()
+    adata.obs["time"] = np.where(np.arange(adata.n_obs) % 2, "before", "after")
+    adata.obs["answer"] = np.where(adata.obs.time == "before", adata.obs.label.astype(str), "unclear")
+    found = from_anndata(adata, "sample", "answer", where={"time": "before"}, gene_filter=None, min_cells=0)
+    assert set(found.classes) == set(cells.obs.label)

@@ -604,3 +604,21 @@ def test_a_missing_extra_is_one_line(call, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)  # as where it is not installed
     error = call("distances", tmp_path, "--sample-key", "sample", "-o", tmp_path / "d.csv", status=2).err
     assert "pip install 'ggml_nb[scrna]'" in error and len(error.strip().splitlines()) == 1
+
+
+def test_a_sparse_panel_of_few_markers_is_fitted(cells, tmp_path, call):
+    adata = anndata.read_h5ad(cells)[:, :5].copy()
+    adata.write_h5ad(tmp_path / "five.h5ad")
+    keys = [
+        "--sample-key",
+        "sample",
+        "--label-key",
+        "label",
+        "--max-epochs",
+        "1",
+        "--no-judge",
+        "--gene-filter",
+        "none",
+    ]
+    assert call("fit", tmp_path / "five.h5ad", *keys, "--figures", "svg", "-q", "-o", tmp_path / "out")
+    assert (tmp_path / "out" / "metric.npz").exists()

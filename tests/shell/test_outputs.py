@@ -303,3 +303,29 @@ def test_an_input_is_known_by_what_it_is_not_by_its_name(tmp_path):
     os.link(tmp_path / "a", tmp_path / "b")
     with pytest.raises(ValueError, match="would overwrite the input"):
         check_output(tmp_path / "b", None, [tmp_path / "a"], overwrite=True)
+
+
+def test_what_is_no_state_of_a_run_is_not_removed(cells, result, tmp_path, capsys):
+    keep = tmp_path / "out.unfinished"
+    keep.mkdir()
+    (keep / "notes.txt").write_text("mine")
+    assert main(["fit", str(cells), *FIT, "-o", str(tmp_path / "out")]) == 2
+    assert "holds notes.txt, which is no state of a run" in capsys.readouterr().err
+    place = ["place", str(cells), *FIT[:2], "--metric", str(result / "metric.npz"), "-q", "-o", str(tmp_path / "out")]
+    assert main(place) == 0 and (keep / "notes.txt").read_text() == "mine"
+
+
+def test_an_output_within_the_input_is_refused(tmp_path, capsys):
+    make_scrna(4, 20, 30, n_differential=5, seed=0).write_zarr(tmp_path / "c.zarr")
+    for out in ("c.zarr", "c.zarr/obs/table.csv"):
+        asked = ["distances", str(tmp_path / "c.zarr"), *FIT[:2], "-q", "--overwrite", "-o", str(tmp_path / out)]
+        assert main(asked) == 2 and "lies within the input" in capsys.readouterr().err
+
+
+@posix
+def test_a_reader_that_has_gone_is_no_error(result, tmp_path):
+    command = [sys.executable, "-m", "ggml_nb", "genes", "--metric", str(result / "metric.npz"), "-o", "genes.csv"]
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+    job.stdout.close()
+    error = job.stderr.read()
+    assert job.wait() == 0 and not error and (tmp_path / "genes.csv").exists()
