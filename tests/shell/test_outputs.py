@@ -317,9 +317,9 @@ def test_what_is_no_state_of_a_run_is_not_removed(cells, result, tmp_path, capsy
 
 def test_an_output_within_the_input_is_refused(tmp_path, capsys):
     make_scrna(4, 20, 30, n_differential=5, seed=0).write_zarr(tmp_path / "c.zarr")
-    for out in ("c.zarr", "c.zarr/obs/table.csv"):
-        asked = ["distances", str(tmp_path / "c.zarr"), *FIT[:2], "-q", "--overwrite", "-o", str(tmp_path / out)]
-        assert main(asked) == 2 and "lies within the input" in capsys.readouterr().err
+    store, within = str(tmp_path / "c.zarr"), str(tmp_path / "c.zarr" / "obs" / "table.csv")
+    for asked in (["distances", store, *FIT[:2], "-q", "-o", within], ["fit", store, *FIT, "-o", store]):
+        assert main([*asked, "--overwrite"]) == 2 and "lies within the input" in capsys.readouterr().err
 
 
 @posix
