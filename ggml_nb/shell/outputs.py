@@ -55,7 +55,8 @@ def check_output(
         for place in places:
             if source and place.exists() and Path(source).exists() and os.path.samefile(source, place):
                 raise ValueError(f"-o {path} would overwrite the input {source}: give another output")
-        if source and Path(source).is_dir() and Path(source).resolve() in [path.resolve(), *path.resolve().parents]:
+        store = source and any((Path(source) / name).exists() for name in (".zgroup", "zarr.json"))
+        if store and Path(source).resolve() in [path.resolve(), *path.resolve().parents]:
             raise ValueError(f"-o {path} lies within the input {source}: give another output")
     for place in places:
         if place.is_dir():
