@@ -193,7 +193,6 @@ def test_a_folder_that_vanishes_is_one_error(cells, tmp_path, monkeypatch, capsy
     from ggml_nb.shell import report
 
     def vanish(*args):
-        import shutil
 
         shutil.rmtree(tmp_path / "new")
         return learn(*args)
@@ -279,21 +278,15 @@ def test_an_interrupt_while_modules_load_is_one_line(cells, tmp_path):
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); print(flush=True)"
     code += "; import sys; from ggml_nb.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "fit", str(cells), *FIT, "-o", str(tmp_path / "out")]
-    draw, stopped = random.Random(1), 0
+    draw = random.Random(1)
     for _ in range(8):
         job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         job.stdout.readline()
         time.sleep(draw.uniform(0.05, 1.0))
         job.send_signal(signal.SIGINT)
         _, error = job.communicate(timeout=60)
-        if job.returncode == 0:  # a package swallowed it while it was imported: all of the result is there
-            assert (tmp_path / "out" / "report.html").exists() and not error
-            shutil.rmtree(tmp_path / "out")
-            continue
-        stopped += 1
         assert job.returncode == 130 and len(error.strip().splitlines()) == 1 and "interrupted" in error, error
         assert not list(tmp_path.iterdir())
-    assert stopped >= 5
 
 
 @posix
