@@ -112,7 +112,7 @@ def candidate_columns(
     except ValueError:  # a damaged column that nobody asked for
         return read_table(frame, keys, "obs", max_gb)
 
-
+# %% ../../nbs/5_cells/53a_confounders.ipynb #c8e95c4c
 def donor_columns(
     obs,  # DataFrame, a row a cell
     sample,  # (N,) its samples
@@ -122,7 +122,7 @@ def donor_columns(
     named = [column for column in table if re.search("donor|patient|individual|subject|person", column, re.I)]
     return [column for column in named if 2 * table[column].nunique() >= len(table) > table[column].nunique()]
 
-
+# %% ../../nbs/5_cells/53a_confounders.ipynb #bea773bd
 def warn_of_confounders(
     frame,  # obs, in memory or in a file
     sample_key,  # column of obs

@@ -227,7 +227,7 @@ def class_means(
     rest = (center.sum() - center.max()) / max(len(center) - 1, 1)
     return {"higher_in": center.idxmax().to_numpy(str), "difference": (center.max() - rest).to_numpy()}
 
-
+# %% ../../nbs/5_cells/54_genes.ipynb #ad3c1a61
 def turned(
     pattern,  # (d,) along an axis, whose sign is that of the axis: any
     about,  # of `class_means`
@@ -275,8 +275,8 @@ def rank_genes(
     about = class_means(source, names, distributions, key) or {k: kept[k] for k in kept if k != "symbol"}
     patterns = known_patterns(source, learned_rows(source, key), distributions, key)
     if patterns is not None:
-        names = ["pattern", *(f"pattern_{i + 1}" for i in range(len(patterns.axes)))]
-        columns |= {name: turned(axis, about) for name, axis in zip(names, [patterns.overall, *patterns.axes])}
+        columns |= {"pattern": turned(patterns.overall, about)}
+        columns |= {f"pattern_{i + 1}": turned(axis, about) for i, axis in enumerate(patterns.axes)}
         columns |= {"p_value": patterns.p_value, "fdr": false_discovery_control(patterns.p_value, method="by")}
     table = pd.DataFrame({**columns, **about})
     if n_refits:

@@ -127,8 +127,8 @@ def read_colors(
         return []
     try:
         element = child(cells.uns, name) if in_file(cells.uns) else cells.uns[name]
-        if np.size(element) > 10_000 if not in_file(element) else getattr(element, "size", 0) > 10_000:
-            return []  # no colours of classes are so many
+        if getattr(element, "size", 0) > 10_000:  # no colours of classes are so many
+            return []
         found = read_values(element, name) if in_file(element) else element
     except ValueError:
         return []

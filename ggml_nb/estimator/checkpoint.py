@@ -332,7 +332,7 @@ def check_tree(
     if not sound or (up != np.argmax(root)).any():
         raise ValueError("one of its plans is no tree over the points of two clouds")
 
-
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #e4b812a4
 def resume_plans(
     engine,  # PairwiseTransport
     file,  # dict of arrays

@@ -259,7 +259,7 @@ def splits_for(
     "Splits stratified by class, or by grades of the numbers (lesson 37d)."
     return split_distributions(as_classes(distributions, target), *how)
 
-
+# %% ../../nbs/4_evaluation/41_evaluation.ipynb #964e1183
 def as_model(
     model,  # estimator, or None
     seed,

@@ -77,7 +77,7 @@ BATCH = "column of obs with what must not be learned, as the site or the assay"
 MAX_GB = "GiB of memory that reading the file may take; what would take more is refused before it is read"
 WHERE = "only cells with this value in this column of obs; repeat it for more columns or values"
 
-
+# %% ../../nbs/6_shell/67_options.ipynb #cf2d4976
 def not_both(ctx, option, value):
     "Callback: --layer or --use-rep."
     other = "--use-rep" if option.name == "layer" else "--layer"

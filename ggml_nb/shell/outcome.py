@@ -102,7 +102,7 @@ def solved(
 
     return np.array(in_threads(cost, pairs, useful_threads(distributions, n_jobs)))
 
-
+# %% ../../nbs/6_shell/62_outcome.ipynb #8e55a56b
 def kept_distances(
     distributions,  # Distributions
     W,  # (k, d), or None for the Euclidean metric
@@ -321,7 +321,7 @@ def only_points(
     kept = np.flatnonzero(count >= least)
     return distributions.take(np.flatnonzero(which & np.isin(distributions.sample, kept)), kept)
 
-
+# %% ../../nbs/6_shell/62_outcome.ipynb #5a112e65
 def judge_types(
     distributions,  # Distributions
     model,  # GGML, unfitted

@@ -93,7 +93,7 @@ def make_report(
         "versions": {package: version(package) for package in PACKAGES},
     }
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #0702522d
 def largest_class(
     distributions,  # Distributions
 ) -> float:
@@ -170,7 +170,7 @@ Euclidean metric and on the means of samples, and logistic regression of the mea
 TESTED = """Features are ordered by their pattern, the difference of the classes along the metric over its standard
 error between donors (t-tests, FDR by Benjamini and Yekutieli 2001)."""
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #8105cfbc
 def methods_text(
     report,  # dict of `make_report`
 ) -> str:
@@ -197,10 +197,11 @@ def what_was_taken(
     report,  # dict of `make_report`
 ) -> str:
     "What the arguments chose of the data, and what they took out."
-    asked, parts = report["arguments"], []
+    asked, wanted = report["arguments"], {}
     for text in asked.get("where") or ():
         column, _, value = text.partition("=")
-        parts.append(f"cells with {column} = {value} only")
+        wanted.setdefault(column, []).append(value)
+    parts = [f"cells with {column} = {' or '.join(values)} only" for column, values in wanted.items()]
     if asked.get("n_cells"):
         parts.append(f"at most {asked['n_cells']} cells of each sample")
     if asked.get("gene_filter") == "detected":
@@ -264,7 +265,7 @@ of held-out splits in which a gene was among the 50 of largest weight."""
 ABOUT_SCORES = """Held-out figures, mean and 95 % interval. Clusters of the held-out half against classes: ARI, adjusted
 Rand index (1 is best, 0 chance); MI, mutual information; VI, variation of information (0 is best), in nats."""
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #e8f76c75
 def score_tables(
     report,  # dict of `make_report`
 ) -> list:  # of at most one table for the page
@@ -292,7 +293,7 @@ def training_text(
     end = "stopped by itself" if report["converged"] else "stopped at the last epoch allowed (--max-epochs)"
     return f"{report['epochs']} epochs; training {end}."
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #f8c67ef7
 def page_sections(
     report,  # dict of `make_report`
     outcome,  # Outcome
@@ -401,7 +402,7 @@ def run_fit(
         (folder / f"{picture.name}.svg").unlink()
     return report
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #82aae299
 def write_report(
     folder,  # Path
     report,  # dict
@@ -458,7 +459,7 @@ def run_place(
         (folder / "patients.svg").unlink()
     return report
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #f820d521
 def place_lines(
     report,  # dict of `run_place`
 ) -> list:  # of str
@@ -494,7 +495,7 @@ def held_out_answers(
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #8b4dd968
 def run_evaluation(
     distributions,  # Distributions
     model,  # GGML, unfitted

@@ -79,7 +79,7 @@ def transport_pairs(Z, mass, offsets, pairs, cuts, parent, flow, pot, tol, round
         state = parent[at:end], flow[at:end], pot[at:end]
         lower[q], upper[q], rounding[q] = transport(X, Y, a, b, state[0], state[1], state[2], tol, rounds, p)
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #05e694a3
 def bounds(
     Z,  # (N, k) embedded points, cloud after cloud
     mass,  # (N,) of sum 1 in each cloud
@@ -101,7 +101,7 @@ def bounds(
     transport_pairs(Z, mass, offsets, pairs, cuts, *arrays, tol, rounds, float(p), lower, upper, rounding)
     return lower, upper, rounding, [State(*(whole[stretch] for whole in arrays)) for stretch in stretches]
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #316c69db
 def solve_pairs(
     Z,  # (N, k) embedded points, cloud after cloud
     mass,  # (N,) of sum 1 in each cloud
@@ -267,7 +267,7 @@ def _embedded(self: PairwiseTransport, Z):
         raise ValueError(f"the embedded points must be finite real numbers, got {what}")
     return np.array(Z, dtype=np.float64)
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #3c926ee9
 def handy_unit(
     size,  # of the embedded points: their largest number
     p,  # power of the distance
@@ -607,18 +607,18 @@ def pair_costs(
         C = ground_costs(distributions[i], distributions[j], metric, as_power(p))
         found = solve_dense(C, a, b)
         if unsettled(found, C) > 1e-9 and metric == "euclidean" and not sparse.issparse(distributions.points):
-            cost, gap, _ = solve_pair(
-                distributions[i], distributions[j], a, b, tol=1e-9, p=p
-            )  # its masses are integers
+            # its masses are integers: small costs beside huge ones keep their digits
+            cost, gap, _ = solve_pair(distributions[i], distributions[j], a, b, tol=1e-9, p=p)
             if cost < found.cost:
-                found = OTResult(cost, found.plan, found.potentials, gap)
+                warn_of_gaps(np.array([gap]), 1e-9)
+                return cost
         warn_of_gap(found, C)
         return found.cost
 
     pairs = check_pairs(pairs, len(distributions))
     return np.array(in_threads(solve, pairs, useful_threads(distributions, n_jobs), verbose))
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #2adc8898
 def pairwise_wasserstein(
     distributions,  # Distributions
     W=None,  # (k, d) linear map, None for the metric on the points themselves

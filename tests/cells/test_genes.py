@@ -24,7 +24,7 @@ from ggml_nb import (
     rank_genes,
     sample_means,
 )
-from ggml_nb.cells.genes import donor_half, gene_stability
+from ggml_nb.cells.genes import donor_half, gene_stability, turned
 
 
 @pytest.fixture(scope="module")
@@ -444,3 +444,6 @@ def test_of_two_classes_the_pattern_is_positive_where_the_second_is_higher(fitte
     second = sorted(ranking.higher_in.unique())[1]
     head = ranking.head(10)
     assert ((head.pattern > 0) == (head.higher_in == second)).mean() > 0.7
+    about = {"higher_in": ranking.higher_in.to_numpy(), "difference": ranking.difference.to_numpy()}
+    pattern = ranking.pattern.to_numpy()
+    assert np.array_equal(turned(-pattern, about), pattern) and np.array_equal(turned(pattern, about), pattern)

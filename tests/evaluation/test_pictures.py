@@ -121,7 +121,8 @@ def test_a_bar_goes_by_position_whatever_its_index():
     "A pandas Series with an index of its own is painted as its values stand."
     rng = np.random.default_rng(0)
     Z = rng.normal(size=(8, 2))
-    D, values = np.linalg.norm(Z[:, None] - Z[None], axis=2), np.array(list("xyxyyxyx"))
+    D = np.linalg.norm(Z[:, None] - Z[None], axis=2)
+    values = np.array(list("xxyxyyyx"))  # neither its own reverse, nor that of its opposite
     bars = {"array": values, "series": pd.Series(values, index=np.arange(8)[::-1])}
     ax = plot_clustermap(D, ["a", "b"] * 4, names=[f"HC/{i}" for i in range(8)], bars=bars)
     strips = [child for child in ax.child_axes if child.images and child.get_position().x0 < ax.get_position().x0]

@@ -290,6 +290,18 @@ def test_an_interrupt_while_modules_load_is_one_line(cells, tmp_path):
 
 
 @posix
+def test_a_signal_waits_until_a_module_is_loaded(tmp_path):
+    "Compiled modules swallow an exception that comes while they are loaded."
+    swallow = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\n    [None for _ in range(10**6)]\n"
+    (tmp_path / "swallows.py").write_text(swallow + "except BaseException:\n    pass\nloaded = True\n")
+    code = "import time\nfrom ggml_nb.shell.cli import Stopped, stoppable\ntry:\n    with stoppable():\n"
+    code += "        import swallows\n        time.sleep(10)\n"
+    code += "except Stopped as end:\n    print(swallows.loaded, end.number)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout == "True 15\n"
+
+
+@posix
 def test_nohup_is_respected(tmp_path):
     code = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from ggml_nb.shell.cli import stoppable\n"
     code += "with stoppable(): signal.raise_signal(signal.SIGHUP); print('went on')\n"
