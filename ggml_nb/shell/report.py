@@ -168,7 +168,7 @@ half/half splits, stratified by class, the samples of a donor never on both side
 each donor counts once, and intervals are over donors (Jeffreys). Beside it, on the same splits: the same vote under the
 Euclidean metric and on the means of samples, and logistic regression of the means."""
 TESTED = """Features are ordered by their pattern, the difference of the classes along the metric over its standard
-error between donors (t-tests, FDR by Benjamini and Yekutieli 2001)."""
+error between donors (moderated t-tests, Smyth 2004; FDR by Benjamini and Yekutieli 2001)."""
 
 # %% ../../nbs/6_shell/65_report.ipynb #8105cfbc
 def methods_text(

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from scipy import sparse
-from scipy.stats import ttest_ind, ttest_rel
+from scipy.stats import kstest, ttest_ind, ttest_rel
 
 from ggml_nb import Distributions, feature_patterns
 from ggml_nb.estimator.fisher import both_scatters
 from ggml_nb.estimator.patterns import (
-    donor_t,
+    donor_means,
     leading_directions,
+    moderated_t,
     partner_weights,
     plain_plans,
     sample_patterns,
@@ -44,14 +45,27 @@ def test_with_z_the_class_it_is_students_test(sizes):
     values = rng.normal(size=(len(labels), 6))  # h for two classes, by hand: mean and opposite mean
     other = np.where(labels[:, None] == 0, values[labels == 1].mean(axis=0), values[labels == 0].mean(axis=0))
     h = (values - other) * np.where(labels == 1, 1, -1)[:, None]
-    t, free = donor_t(h, labels, np.arange(len(labels)))
+    t, free = moderated_t(donor_means(h, labels, np.arange(len(labels))))
     assert np.allclose(t, ttest_ind(values[labels == 1], values[labels == 0]).statistic)
     assert free == len(labels) - 2
-    twice = donor_t(np.repeat(h, 3, axis=0), np.repeat(labels, 3), np.repeat(np.arange(len(labels)), 3))
+    many = np.repeat(h, 3, axis=0), np.repeat(labels, 3), np.repeat(np.arange(len(labels)), 3)
+    twice = moderated_t(donor_means(*many))
     assert np.allclose(twice[0], t) and twice[1] == free  # samples of one donor count once
     if sizes[0] == sizes[1]:
-        t, free = donor_t(h, labels, np.tile(np.arange(5), 2))
+        t, free = moderated_t(donor_means(h, labels, np.tile(np.arange(5), 2)))
         assert np.allclose(t, ttest_rel(values[5:], values[:5]).statistic) and free == 4
+
+
+def test_features_lend_each_other_errors_but_not_a_few_of_them():
+    rng, labels = np.random.default_rng(0), np.repeat([0, 1], 3)
+    values = np.sqrt(6 / rng.chisquare(6, size=5000)) * rng.normal(size=(6, 5000))  # d_0 = 6, s_0 = 1
+    other = np.where(labels[:, None] == 0, values[labels == 1].mean(axis=0), values[labels == 0].mean(axis=0))
+    means = donor_means((values - other) * np.where(labels == 1, 1, -1)[:, None], labels, np.arange(6))
+    t, free = moderated_t(means)
+    assert abs(free - 10) < 1.5 and kstest(t, "t", (free,)).pvalue > 0.01
+    assert kstest(t, "t", (4,)).pvalue < 1e-3  # which is not Student's with the donors' own degrees
+    few = moderated_t(means._replace(mean=means.mean[:49], square=means.square[:49]))
+    assert few[1] == 4 and np.allclose(few[0], means.mean[:49] / np.sqrt(means.square[:49]))
 
 
 def test_units_order_and_storage_do_not_matter():
