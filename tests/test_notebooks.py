@@ -2,41 +2,47 @@
 process."""
 
 import json
+import multiprocessing
 import os
-import subprocess
+import re
 import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-NBS = ROOT / "nbs"
-NOTEBOOKS = [path for path in sorted(NBS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
-CHAPTERS = "1_method 2_solver 3_estimator 4_evaluation 5_cells 6_shell 7_paper".split()
-RUN = """
-import re, sys
-from pathlib import Path
 from execnb.nbio import mk_cell
 from nbdev import process
 from nbdev.config import get_config
 from nbdev.test import test_nb
 
-plain = process.read_nb
+ROOT = Path(__file__).resolve().parent.parent
+NBS = ROOT / "nbs"
+NOTEBOOKS = [path for path in sorted(NBS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
+CHAPTERS = "1_method 2_solver 3_estimator 4_evaluation 5_cells 6_shell 7_paper".split()
+FORK = multiprocessing.get_context("forkserver")  # has imported what most lessons import, and done nothing with it
+FORK.set_forkserver_preload(["nbdev.test", "torch", "anndata", "matplotlib.pyplot", "sklearn", "ggml_nb.shell.report"])
 
-def with_solutions(path):
-    notebook, cells = plain(path), []
+
+def with_solutions(notebook):
+    "The same with the solutions of exercises, and the checks of their texts, as cells."
+    cells = []
     for cell in notebook.cells:
         exercise = cell.cell_type == "markdown" and "<summary>Solution</summary>" in cell.source
         parts = cell.source.split("<summary>Solution</summary>") if exercise else ["", ""]
-        solution, check = (re.findall("```python\\n(.*?)```", part, re.S) for part in ("".join(parts[1:]), parts[0]))
+        solution, check = (re.findall("```python\n(.*?)```", part, re.S) for part in ("".join(parts[1:]), parts[0]))
         cells += [cell, *map(mk_cell, solution + check)]
     notebook.cells = cells
     return notebook
 
-process.read_nb = with_solutions
-passed, _ = test_nb(Path(sys.argv[1]), skip_flags=get_config().tst_flags.split(), basepath=get_config().config_path)
-sys.exit(not passed)
-"""
+
+def run_cells(path, log):
+    "In a process of its own: exit status 1, and the failing cell in the log, if one raises."
+    with open(log, "w") as file:
+        os.dup2(file.fileno(), 2)
+    os.environ["GGML_NB_SMALL"] = "1"  # the tables and figures of the paper on little data
+    plain = process.read_nb
+    process.read_nb = lambda path: with_solutions(plain(path))
+    config = get_config()
+    sys.exit(not test_nb(path, skip_flags=config.tst_flags.split(), basepath=config.config_path)[0])
 
 
 def name(path):
@@ -54,12 +60,12 @@ def test_every_lesson_is_there():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
-def test_notebook_runs(path):
-    small = {**os.environ, "GGML_NB_SMALL": "1"}  # the tables and figures of the paper on little data
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, path], cwd=ROOT, env=small, stderr=subprocess.PIPE, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
+def test_notebook_runs(path, tmp_path):
+    child = FORK.Process(target=run_cells, args=(path, tmp_path / "stderr"))
+    child.start()
+    child.join(600)
+    child.kill()
+    assert child.exitcode == 0, (tmp_path / "stderr").read_text()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
