@@ -181,9 +181,7 @@ def make_problem(
     data,  # Distributions
     scale,  # (d,) of the features
     rng,  # numpy Generator
-) -> (
-    tuple
-):  # Distributions in training coordinates, embedding at its start, frame from features to these, Start or None
+) -> tuple:  # Distributions in training coordinates, embedding at its start, frame of the former, Start or None
     "What is trained, and on which coordinates."
     if model.metric is None:
         mix = not model.reg or model.reg_norm in ("fro", "nuc")  # L1, and a norm of one's own, speak of features

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'FIGURES', 'timed', 'euclidean_cells', 'checkpoint_in', 'solved', 'kept_distances', 'two_sided', 'Judged',
-           'held_out_mean', 'half_distances', 'told', 'judge', 'by_sample', 'summary', 'with_chance', 'p_value',
-           'frequent', 'only_points', 'judge_types', 'Outcome', 'learn', 'estimate']
+           'held_out_mean', 'half_distances', 'rivals', 'told', 'judge', 'by_sample', 'summary', 'with_chance',
+           'p_value', 'frequent', 'only_points', 'judge_types', 'Outcome', 'learn', 'estimate']
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #bda8b705
 import time
@@ -27,8 +27,8 @@ from ..cells.scrna import sample_means
 from ..estimator.checkpoint import fingerprint, read_npz, write_npz
 from ..estimator.estimator import GGML
 from ..estimator.ordered import as_classes
-from ..evaluation.baselines import LINEAR, linear_answers
-from ..evaluation.baselines import summary as sample_summary
+from ..evaluation.baselines import LINEAR, linear_answers, pilot_distances
+from ..evaluation.baselines import summary as summary_of
 from ..evaluation.evaluation import accuracies, answer_table, ask, clustering_scores, held_out_scores
 from ..evaluation.evaluation import split_distributions
 from ..method.distributions import Distributions
@@ -194,6 +194,25 @@ def half_distances(
 # %% ../../nbs/6_shell/62_outcome.ipynb #6b03d3f3
 METHODS = {"ggml": "GGML", "euclidean": "Euclidean", "means": "cell means"}
 METHODS |= {"pseudobulk": "logistic regression of means", "composition": "logistic regression of cell-type shares"}
+METHODS |= {"composition-knn": "cell-type shares", "pilot": "PILOT"}
+METHODS |= {"pseudobulk-by-type": "logistic regression of means of each type"}
+
+
+def rivals(
+    distributions,  # Distributions
+    euclidean,  # (n, n) distances
+    seed,
+    cell_types=None,  # (N,) type of each point: adds what knows types (lesson 44)
+) -> dict:  # of methods and what `told` takes
+    "What a reader asks for beside a learned metric, none of which learns one."
+    means = sample_means(distributions)
+    found = {"euclidean": euclidean, "means": cdist(means, means), "pseudobulk": means}
+    if cell_types is None:
+        return found
+    types = np.asarray(cell_types).astype(str)
+    logs, by_type = (summary_of(name, distributions, types) for name in ("composition", "pseudobulk-by-type"))
+    typed = {"composition-knn": cdist(logs, logs), "pilot": pilot_distances(distributions, types, seed)}
+    return {**found, "composition": logs, "pseudobulk-by-type": by_type, **typed}
 
 
 def told(
@@ -338,19 +357,14 @@ def judge_types(
         try:
             cells = only_points(distributions, kind == name)
             row["samples"] = len(cells)
-            score = summary(judge(cells, model, {}, two_sided(cells, n_splits, seed), None, bar))["balanced_accuracy"]
-            rows.append({**row, **dict(zip(("accuracy", "low", "high"), score["ggml"].values())), "note": ""})
+            with warnings.catch_warnings(record=True) as said:  # goes into the note of this type
+                splits = two_sided(cells, n_splits, seed)
+            score = summary(judge(cells, model, {}, splits, None, bar))["balanced_accuracy"]["ggml"]
+            row |= dict(zip(("accuracy", "low", "high"), score.values()))
+            rows.append({**row, "note": "; ".join(str(warning.message) for warning in said)})
         except ValueError as error:  # too few samples of a class
-            rows.append(
-                {
-                    **row,
-                    "accuracy": np.nan,
-                    "low": np.nan,
-                    "high": np.nan,
-                    "note": f"too few samples with ten such cells ({error})",
-                }
-            )
-    return pd.DataFrame(rows)
+            rows.append({**row, "note": f"too few samples with ten such cells ({error})"})
+    return pd.DataFrame(rows, columns=["type", "samples", "accuracy", "low", "high", "note"])
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #9b34f792
 @dataclass
@@ -378,7 +392,7 @@ def learn(
     keep=None,  # Path of a folder for what is done so far, from which the same call goes on
     n_splits=5,  # half/half splits to judge by, 0 for none
     n_permutations=0,  # shuffled labellings
-    cell_types=None,  # (N,) type of each point: adds their shares as a rival, and a judgement of each type
+    cell_types=None,  # (N,) type of each point: adds rivals that know types, and a judgement of each type
 ) -> Outcome:
     "Judge on held-out samples, then learn from all of them."
     data, seconds, D, judged, types = distributions, {}, {}, None, None
@@ -392,10 +406,7 @@ def learn(
         kinds = [] if cell_types is None else frequent(cell_types)
         how = {"total": n_splits * (1 + n_permutations + len(kinds)), "disable": not model.verbose}
         with timed(seconds, "judged"), tqdm(desc="held-out splits", **how) as bar:
-            means = sample_means(data)
-            fixed = {"euclidean": D["euclidean"], "means": cdist(means, means), "pseudobulk": means}
-            fixed |= {} if cell_types is None else {"composition": sample_summary("composition", data, cell_types)}
-            judged = judge(data, model, fixed, splits, keep, bar)
+            judged = judge(data, model, rivals(data, D["euclidean"], seed, cell_types), splits, keep, bar)
             if n_permutations:
                 bar.set_description("shuffled labellings")
                 judged = with_chance(judged, data, model, n_permutations, n_splits, seed, keep, bar)

@@ -16,6 +16,7 @@ import pytest
 
 from ggml_nb import make_scrna
 from ggml_nb.shell.cli import main
+from ggml_nb.shell.outcome import METHODS
 from ggml_nb.shell.outputs import check_output, claim, hidden, output_folder, safe_cells, unfinished, write_csv
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
@@ -149,6 +150,8 @@ def test_names_are_data(tmp_path, capsys):
     assert main(["fit", str(tmp_path / "odd.h5ad"), *fit, "-o", str(tmp_path / "out")]) == 0, capsys.readouterr().err
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "<script" not in page and "&lt;script&gt;" in page and len(page) < 5e6
+    judged = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["accuracy"]
+    assert set(judged) == set(METHODS)  # with types all of the field's baselines
     for file in ("patients.csv", "genes.csv", "distances.csv"):
         table = pd.read_csv(tmp_path / "out" / file, keep_default_na=False, lineterminator=None)
         assert not table[table.columns[0]].astype(str).str.match(r"[=+\-@\t\r]").any()
