@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from .epoch import MOMENTS
 from ..method.distributions import Distributions, patch
 from ..solver.simplex import State
 
@@ -301,7 +302,7 @@ def __call__(
     for i, tensor in enumerate(run.mapping.tensors()):
         arrays |= {f"now{i}": tensor.detach().numpy(), f"best{i}": rule.tensors[i].numpy()}
     for i, parameter in enumerate(run.mapping.parameters()):
-        arrays |= {f"adam{i}_{name}": value.numpy() for name, value in run.optimizer.state[parameter].items()}
+        arrays |= {f"adam{i}_{name}": value.numpy() for name, value in run.optimizer.state.get(parameter, {}).items()}
     for name, parts in zip(State._fields, zip(*(states[p] for p in known))):
         arrays[f"plan_{name}"] = np.concatenate(parts)
     write_npz(self.path, **arrays)
@@ -371,8 +372,6 @@ def resume(
             tensor.data.copy_(like(file[f"now{i}"], tensor))
             run.stopping.tensors[i] = like(file[f"best{i}"], tensor)
         for i, parameter in enumerate(run.mapping.parameters()):
-            adam = f"adam{i}_"
-            moments = {name.removeprefix(adam): like(file[name], parameter) for name in file if name.startswith(adam)}
-            if moments:
-                run.optimizer.state[parameter] = moments
+            if f"adam{i}_step" in file:
+                run.optimizer.state[parameter] = {name: like(file[f"adam{i}_{name}"], parameter) for name in MOMENTS}
         resume_plans(run.transport, file)

@@ -20,7 +20,7 @@ from scipy.spatial.distance import squareform
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm.auto import tqdm
 
-from .epoch import LinearMap, costs_of, train_epoch, with_points
+from .epoch import Adam, LinearMap, costs_of, train_epoch, with_points
 from ..method.distributions import Distributions
 from ..method.loss import regularizer, triplet_loss
 from ..method.triplets import make_triplets
@@ -170,13 +170,13 @@ def make_optimizer(
     mapping,  # the embedding
     lr,  # of a matrix: in its typical entries
     typical,  # OT distance under the start
-) -> torch.optim.Adam:
+) -> Adam:
     "Adam; for a matrix a step is `lr` times its typical entry, and rare gradients do not blow up."
     if not isinstance(mapping, LinearMap):
-        return torch.optim.Adam(mapping.parameters(), lr)
+        return Adam(mapping.parameters(), lr)
     k, q = mapping.A.shape
     norm = float(mapping.A.detach().norm())
-    return torch.optim.Adam(mapping.parameters(), lr * norm / (k * q) ** 0.5, eps=0.1 * typical / (norm * q**0.5))
+    return Adam(mapping.parameters(), lr * norm / (k * q) ** 0.5, eps=0.1 * typical / (norm * q**0.5))
 
 # %% ../../nbs/3_estimator/35_stopping.ipynb #bff6e7ec
 @dataclass
@@ -231,7 +231,7 @@ class Run:
     "Everything that the next epoch depends on."
 
     mapping: object  # the embedding, trained in place
-    optimizer: torch.optim.Adam
+    optimizer: Adam
     transport: PairwiseTransport  # with the plans of the last solve
     stopping: EarlyStopping
     rng: np.random.Generator
