@@ -135,6 +135,8 @@ HOSTILE = {
     "encoding is a list": (encoding("X", [1, 2]), "X is stored in a way that is not known"),
     "unknown encoding of a column": (encoding("obs/label", "packed"), r"obs\['label'\] cannot be read"),
     "1e10 values, never written": (claim("X", (10**5, 10**5), "f4"), "X says that it holds 37.3 GiB, but has 0 bytes"),
+    "dense, never written": (claim("X", (100, 40), "f4"), "X lacks 1 of its 1 chunks, which would be read as zeros"),
+    "values never written": (claim("X/data", (904,), "f4"), "X/data lacks 1 of its 1 chunks"),
     "5e7 names": (claim("obs/_index", (5 * 10**7,), TEXT), "obs .the names of its rows. says that it holds"),
     "5e7 genes": (claim("var/_index", (5 * 10**7,), TEXT), "var .the names of its rows. says that it holds"),
     "5e7 labels": (claim("obs/label", (5 * 10**7,), TEXT), r"obs\['label'\] says that it holds"),
@@ -238,6 +240,31 @@ def test_a_zarr_folder_is_looked_at_before_it_is_read(cells, tmp_path):
     )
     with pytest.raises(ValueError, match="X says that it holds 37.3 GiB"):
         from_anndata(path, **HOW)
+
+
+@pytest.mark.parametrize("part, refused", [("X/data", True), ("X/indices", True), ("layers/dense", False)])
+def test_a_chunk_that_is_absent_is_not_read_as_zeros(cells, tmp_path, part, refused):
+    import zarr
+
+    path = tmp_path / "cells.zarr"
+    cells.write_zarr(path)
+    store, layer = zarr.open_group(str(path), mode="r+"), "dense" if "dense" in part else None
+    values = store[part][:]
+    create = store.create_array if hasattr(store, "create_array") else store.create_dataset
+    create(part, shape=values.shape, chunks=(50,) * values.ndim, dtype=values.dtype, overwrite=True)[:] = values
+    zarr.consolidate_metadata(str(path))
+    assert len(from_anndata(path, **HOW, layer=layer)) == 4
+    files = sorted(file for file in (path / part).rglob("*") if file.is_file() and file.name[0] not in ".z")
+    files[0].unlink()
+    if refused:
+        with pytest.raises(ValueError, match=f"{part} lacks 1 of its .* chunks, which would be read as zeros"):
+            from_anndata(path, **HOW)
+    else:  # zarr itself leaves out a dense chunk of zeros
+        assert len(from_anndata(path, **HOW, layer=layer)) == 4
+    for file in files[1:]:
+        file.unlink()
+    with pytest.raises(ValueError, match=r"lacks (\d+) of its \1 chunks"):
+        from_anndata(path, **HOW, layer=layer)
 
 
 def test_unsound_indices_in_memory_are_refused(cells):
