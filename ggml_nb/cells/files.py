@@ -7,6 +7,7 @@ __all__ = ['opened', 'check_shape', 'as_matrix', 'var_of', 'expression', 'repres
            'column_blocks', 'filled', 'read_rows', 'project_cells', 'warn_if_counts']
 
 # %% ../../nbs/5_cells/51_files.ipynb #7a0f3f4e
+import numbers
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ def opened(
     max_gb=MAX_GB,  # GiB that a table in one piece may take
 ):
     "Something with an AnnData's slots, in which nothing has been read."
+    if not isinstance(max_gb, numbers.Real) or not 0 < max_gb < np.inf:
+        raise ValueError(f"max_gb must be a finite number of GiB above 0, got {max_gb!r}")
     if isinstance(source, anndata.AnnData):
         yield source
         return

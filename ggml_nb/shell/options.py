@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['FLAG', 'DONOR', 'FILTER', 'RULES', 'SYMBOLS', 'BATCH', 'MAX_GB', 'WHERE', 'REG', 'MARGIN', 'INIT', 'TARGET',
            'LEARNING', 'learning', 'EUCLIDEAN', 'JUDGE', 'PERMUTE', 'euclidean', 'comparison', 'judging', 'TYPE',
-           'FORMATS', 'FIGURES', 'drawing', 'OVERWRITE', 'Option', 'Command', 'whole', 'options', 'not_both',
+           'FORMATS', 'FIGURES', 'drawing', 'OVERWRITE', 'Option', 'Command', 'whole', 'options', 'not_both', 'finite',
            'columns_and_values', 'data', 'running']
 
 # %% ../../nbs/6_shell/67_options.ipynb #8e8e7e69
+import math
 from types import SimpleNamespace
 
 import click
@@ -86,6 +87,13 @@ def not_both(ctx, option, value):
     return value
 
 
+def finite(ctx, option, value):
+    "Callback: a number that can be compared."
+    if not math.isfinite(value):
+        raise click.BadParameter(f"must be a finite number, got {value}")
+    return value
+
+
 def columns_and_values(ctx, option, texts):
     "Callback: COL=VALUE, as text that has both."
     for text in texts:
@@ -101,6 +109,7 @@ def data(
 ):  # decorator of a command
     "Arguments that say what the points are."
     known = " (default: that of the data set, where it is known)" if named else ""
+    size = {"type": click.FloatRange(0, min_open=True), "callback": finite}
     key, one = {"metavar": "COL", "required": not named}, {"metavar": "NAME", "callback": not_both}
     labels = (
         ("--label-key", f"column of obs with the class of the sample (diagnosis){known}", key),
@@ -116,7 +125,7 @@ def data(
         ("--n-cells", "draw at most so many cells of each sample", whole(1, 1000)),
         ("--gene-filter", FILTER, {"type": RULES, "default": "variance" if named else "detected"}),
         ("--gene-names", SYMBOLS, {"metavar": "COL"}),
-        ("--max-gb", MAX_GB, {"type": click.FloatRange(0, min_open=True), "metavar": "X", "default": 16}),
+        ("--max-gb", MAX_GB, {**size, "metavar": "X", "default": 16}),
         ("--where", WHERE, {"metavar": "COL=VALUE", "multiple": True, "callback": columns_and_values}),
     )
     return lambda function: click.argument("file", metavar="DATA" if named else file)(of(function))

@@ -194,6 +194,12 @@ def test_the_limit_of_memory_is_an_argument(good):
             assert from_anndata(source, **HOW, layer=layer, max_gb=1).points.shape == (100, 40)
 
 
+@pytest.mark.parametrize("max_gb", [np.nan, np.inf, -1, 0, None, "16"])
+def test_a_limit_that_limits_nothing_is_refused(good, max_gb):
+    with pytest.raises(ValueError, match="max_gb must be a finite number of GiB above 0, got"):
+        from_anndata(good, **KEYS, max_gb=max_gb)
+
+
 def test_pipes_devices_and_folders_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "pipe.h5ad")
     for path in (tmp_path / "pipe.h5ad", "/dev/zero"):
