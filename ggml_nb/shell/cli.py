@@ -528,7 +528,8 @@ def stoppable():
             signal.signal(number, old)
 
 # %% ../../nbs/6_shell/68_cli.ipynb #4b8ae325
-BAD = ValueError, KeyError, TypeError, ArithmeticError, MemoryError, OSError, ImportError, click.UsageError
+BAD = (ValueError, KeyError, TypeError, ArithmeticError, RuntimeError, MemoryError, OSError, ImportError,
+       click.UsageError)  # fmt: skip
 
 
 def main(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -311,6 +312,62 @@ def test_nohup_is_respected(tmp_path):
     code += "assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "went on\n"
+
+
+@pytest.mark.parametrize("command", [["fit", *FIT, "-o"], ["distances", *FIT[:2], "-o"]])
+@pytest.mark.parametrize("name", ["n" * 230, "ß" * 120, "n" * 230 + "/result", "n" * 300])
+def test_a_name_too_long_for_the_disk_is_refused_before_the_work(command, name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([command[0], "nowhere.h5ad", *command[1:], name]) == 2
+    error = capsys.readouterr().err
+    assert "bytes (" in error and "give one of at most 221" in error and len(error.strip().splitlines()) == 1
+
+
+def test_the_longest_name_is_written(tmp_path):
+    with unfinished(tmp_path / ("n" * 221)) as keep, output_folder(tmp_path / ("n" * 221)) as folder:
+        (folder / "a").touch()
+        (keep / "fit-0.npz").touch()
+    write_csv(pd.DataFrame({"a": [1]}), tmp_path / ("c" * 221))
+    assert sorted(os.listdir(tmp_path)) == ["c" * 221, "n" * 221]
+
+
+def test_a_parent_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    whole = tempfile.TemporaryFile
+
+    def denied(dir):  # as for anybody but root
+        if Path(dir) == tmp_path:
+            raise PermissionError(13, "Permission denied")
+        return whole(dir=dir)
+
+    monkeypatch.setattr("tempfile.TemporaryFile", denied)
+    for command in ("fit", "evaluate"):
+        assert main([command, "nowhere.h5ad", *FIT[:4], "-o", "."]) == 2
+        error = capsys.readouterr().err
+        assert f"-o .: cannot write in {tmp_path}, where a lock and the state of the run are kept: Perm" in error
+    check_output("new", ["report.html"])
+
+
+def test_an_error_of_the_input_leaves_nothing_and_one_after_a_fit_its_state(tmp_path):
+    for name, error, left in (("distances-0.npz", ValueError, False), ("fit-0.npz", ValueError, True)):
+        with pytest.raises(error), unfinished(tmp_path / "out") as keep:
+            (keep / name).touch()
+            raise error
+        assert (tmp_path / "out.unfinished").exists() == left
+
+
+@pytest.mark.parametrize("command", ["fit", "evaluate"])
+def test_clouds_that_are_all_alike_end_in_one_line_and_leave_nothing(command, tmp_path, capsys):
+    adata = make_scrna(6, 5, 30, n_differential=5, seed=0)
+    adata.obsm["alike"] = np.full((30, 3), 7.0)
+    adata.write_h5ad(tmp_path / "alike.h5ad")
+    how = [*FIT[:4], "--use-rep", "alike", "-q", "-o", str(tmp_path / "out")]
+    assert main([command, str(tmp_path / "alike.h5ad"), *how]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if "ggml-nb: warning: " not in line]
+    assert len(error) == 1 and "the distributions are all alike" in error[0]
+    assert os.listdir(tmp_path) == ["alike.h5ad"]
 
 
 def test_an_input_is_known_by_what_it_is_not_by_its_name(tmp_path):
