@@ -539,8 +539,9 @@ def main(
     os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files, there may be no screen
     if sys.stderr is None:  # closed by who started this
         sys.stderr = open(os.devnull, "w")
-    if hasattr(sys.stdout, "reconfigure"):  # a name that the terminal cannot write is no reason to fail
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot write is no reason to fail
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         try:

@@ -104,4 +104,5 @@ def write_page(
     from jinja2 import Environment
 
     page = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
-    path.write_text(page.render(style=STYLE, **parts), encoding="utf-8")
+    text = page.render(style=STYLE, **parts)
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # a path may hold bytes that are no text

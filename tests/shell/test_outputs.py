@@ -370,6 +370,19 @@ def test_clouds_that_are_all_alike_end_in_one_line_and_leave_nothing(command, tm
     assert os.listdir(tmp_path) == ["alike.h5ad"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems hold text only")
+def test_paths_may_hold_bytes_that_are_no_text(cells, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    odd = os.fsdecode(b"b\xffd")
+    shutil.copy(cells, f"{odd}.h5ad")
+    assert main(["fit", f"{odd}.h5ad", *FIT, "-o", odd]) == 0
+    assert main(["place", f"{odd}.h5ad", *FIT[:2], "--metric", f"{odd}/metric.npz", "-q", "-o", f"{odd}/new"]) == 0
+    assert main(["genes", "--metric", f"{odd}/metric.npz", "-o", f"{odd}.csv"]) == 0
+    assert r"b\udcffd.h5ad" in (tmp_path / odd / "report.html").read_text(encoding="utf-8")
+    assert main(["fit", f"{odd}/none.h5ad", *FIT, "-o", "out"]) == 2
+    assert sorted(os.listdir(b".")) == [b"b\xffd", b"b\xffd.csv", b"b\xffd.h5ad"]
+
+
 def test_an_input_is_known_by_what_it_is_not_by_its_name(tmp_path):
     (tmp_path / "a").write_text("x")
     os.link(tmp_path / "a", tmp_path / "b")
