@@ -1,5 +1,6 @@
 """`python -m ggml_nb` is `ggml-nb`: an interrupt while modules are loaded ends in one line, too."""
 
+import signal
 import sys
 
 
@@ -9,6 +10,7 @@ def main(*arguments):
 
         return main(*arguments)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would cut the line short
         sys.stderr.write("ggml-nb: error: interrupted, nothing was written\n")
         return 130
 

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from contextlib import contextmanager
 from functools import wraps
@@ -489,6 +490,7 @@ class Stopped(KeyboardInterrupt):
     "A signal that asks to stop; `number` says which."
 
     number = signal.SIGINT
+    until = 0.0  # signals before this time say the same once more, and would only cut the tidying short
 
 
 ASKED = []  # signals that came while a module was loaded
@@ -496,6 +498,8 @@ ASKED = []  # signals that came while a module was loaded
 
 def stop(number, frame):
     "Handler of SIGINT, SIGTERM and SIGHUP; what comes within an import comes back when the import is over."
+    if time.monotonic() < Stopped.until:
+        return
     alarm = getattr(signal, "SIGALRM", None)
     number = ASKED.pop() if number == alarm and ASKED else number
     while alarm and signal.getsignal(alarm) is stop and frame is not None:
@@ -504,18 +508,21 @@ def stop(number, frame):
             signal.setitimer(signal.ITIMER_REAL, 0.02)
             return
         frame = frame.f_back
-    error = Stopped()
+    error, Stopped.until = Stopped(), time.monotonic() + 1
     error.number = number
     raise error
 
 
 @contextmanager
-def stoppable():
+def stoppable(
+    last=False,  # whether the process ends with the block: what comes later is ignored
+):
     "Ctrl-C, SIGTERM and SIGHUP end a block alike, unless somebody else has decided on them."
     usual = {"SIGINT": signal.default_int_handler} | dict.fromkeys(("SIGTERM", "SIGHUP", "SIGALRM"), signal.SIG_DFL)
     mine = {getattr(signal, x): old for x, old in usual.items() if hasattr(signal, x)}
     here = threading.current_thread() is threading.main_thread()
     mine = {number: old for number, old in mine.items() if here and signal.getsignal(number) is old}
+    Stopped.until = 0.0
     for number in mine:
         signal.signal(number, stop)
     try:
@@ -525,7 +532,7 @@ def stoppable():
             signal.setitimer(signal.ITIMER_REAL, 0)
         ASKED.clear()
         for number, old in mine.items():
-            signal.signal(number, old)
+            signal.signal(number, signal.SIG_IGN if last else old)
 
 # %% ../../nbs/6_shell/68_cli.ipynb #4b8ae325
 BAD = (ValueError, KeyError, TypeError, ArithmeticError, RuntimeError, MemoryError, OSError, ImportError,
@@ -542,10 +549,10 @@ def main(
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot write is no reason to fail
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), stoppable(last=argv is None):
         warnings.showwarning = show_warning
         try:
-            with stoppable(), commands.make_context("ggml-nb", list(sys.argv[1:] if argv is None else argv)) as context:
+            with commands.make_context("ggml-nb", list(sys.argv[1:] if argv is None else argv)) as context:
                 commands.invoke(context)
         except click.exceptions.Exit as end:  # after help or version
             return end.exit_code
@@ -556,6 +563,7 @@ def main(
             say("error", explain(error))
             return 2
         except KeyboardInterrupt as end:
+            Stopped.until = float("inf")
             say("error", f"interrupted, {end.args[0] if end.args else 'nothing was written'}")
             return 128 + getattr(end, "number", signal.SIGINT)
     return 0

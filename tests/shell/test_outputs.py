@@ -306,6 +306,43 @@ def test_a_signal_waits_until_a_module_is_loaded(tmp_path):
 
 
 @posix
+@pytest.mark.parametrize("gap", [0.0, 0.01, 0.05, 0.3])
+def test_a_second_interrupt_is_the_same_wish(gap, tmp_path):
+    "Neither the tidying nor the line nor the end of the process is cut short by it."
+    code = f"""import os, signal, threading, time
+from ggml_nb.__main__ import main
+from ggml_nb.shell import outputs
+usual = outputs.shutil.rmtree
+
+def rmtree(*args, **how):  # the second one comes while the state is removed
+    again = threading.Timer({gap}, os.kill, (os.getpid(), signal.SIGINT))
+    again.start()
+    time.sleep(0.1)
+    usual(*args, **how)
+
+outputs.shutil.rmtree = rmtree
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()
+raise SystemExit(main())"""
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "demo",
+        "--max-epochs",
+        "1000",
+        "--euclidean-cells",
+        "1000",
+        "-q",
+        "-o",
+        "out",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 130 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert set(os.listdir(tmp_path)) <= {"out.unfinished"}
+
+
+@posix
 def test_nohup_is_respected(tmp_path):
     code = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from ggml_nb.shell.cli import stoppable\n"
     code += "with stoppable(): signal.raise_signal(signal.SIGHUP); print('went on')\n"
