@@ -18,7 +18,7 @@ from sklearn.utils import check_scalar
 
 from .store import columns_of, read_table
 from ..estimator.scale import feature_moments
-from ..method.arrays import as_codes, as_points, warn
+from ..method.arrays import as_codes, as_points, plain_type, warn
 from ..method.mahalanobis import some_names
 
 # %% ../../nbs/5_cells/52a_selection.ipynb #7c1d09e4
@@ -119,7 +119,7 @@ def cells_where(
             raise KeyError(f"where: {key!r} is not a column of obs; there are {columns_of(frame)}")
     obs, keep = read_table(frame, where, "obs", max_gb), True
     for key, values in where.items():
-        known, values = obs[key].astype(str), [str(value) for value in np.atleast_1d(values)]
+        known, values = obs[key].astype(object).astype(str), [str(value) for value in np.atleast_1d(values)]
         for value in sorted(set(values) - set(known.unique())):
             raise ValueError(f"where: no cell has {value!r} in obs[{key!r}]; there are {some_names(known.unique())}")
         keep = keep & known.isin(values).to_numpy()
@@ -214,7 +214,7 @@ def gene_symbols(
         raise KeyError(f"gene_names={key!r} is not a column of var; there are {there}")
     table = read_table(frame, [key], "var", max_gb)
     symbols = table[key].astype(object)
-    return symbols.where(symbols.notna(), table.index).astype(str).to_numpy().astype(str)
+    return plain_type(symbols.where(symbols.notna(), table.index).astype(str))
 
 
 def find_genes(

@@ -120,7 +120,8 @@ def read_table(
     wrong = [key for key, column in values.items() if np.shape(column) != (length,)]
     if wrong:
         raise ValueError(f"{name}[{wrong[0]!r}] is damaged: it must have {length} entries, one for each row")
-    return pd.DataFrame(values, index=pd.Index(np.asarray(index, dtype=object).astype(str)))
+    names = [name.decode() if isinstance(name, bytes) else str(name) for name in np.asarray(index, dtype=object)]
+    return pd.DataFrame(values, index=pd.Index(names))
 
 # %% ../../nbs/5_cells/51b_store.ipynb #e08e24f1
 def check_folder(

@@ -188,6 +188,7 @@ def types_of(
     "The column --cell-type-key of the cells that were drawn."
     from ggml_nb.cells.files import opened
     from ggml_nb.cells.store import columns_of, read_table
+    from ggml_nb.method.arrays import plain_type
 
     if args.cell_type_key is None:
         return None
@@ -196,7 +197,7 @@ def types_of(
         if args.cell_type_key not in there:
             raise KeyError(f"--cell-type-key {args.cell_type_key!r} is not a column of obs; there are {there}")
         types = read_table(cells.obs, [args.cell_type_key], "obs", args.max_gb)[args.cell_type_key]
-        return types.astype(object).fillna("unknown").reindex(distributions.point_names).to_numpy()
+        return plain_type(types.astype(object).fillna("unknown").reindex(distributions.point_names))
 
 # %% ../../nbs/6_shell/68_cli.ipynb #ada95c7f
 @heard

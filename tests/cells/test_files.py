@@ -200,6 +200,28 @@ def test_a_limit_that_limits_nothing_is_refused(good, max_gb):
         from_anndata(good, **KEYS, max_gb=max_gb)
 
 
+@pytest.mark.parametrize("what", ["gene", "sample", "label", "symbol", "cell", "other"])
+def test_a_name_of_ten_megabytes_takes_no_gigabytes(cells, tmp_path, what):
+    "NumPy gives each name the room of the longest."
+    adata, long = cells.copy(), "x" * 10**7
+    adata.obs = adata.obs.astype(str)
+    adata.var["feature_name"] = [long if what == "symbol" else "a", *adata.var_names[1:]]
+    adata.obs["other"] = np.where(adata.obs["sample"] == adata.obs["sample"].iloc[0], long, "b").astype(object)
+    if what in ("gene", "cell"):
+        names = "var_names" if what == "gene" else "obs_names"
+        setattr(adata, names, [long, *getattr(adata, names)[1:]])
+    elif what in ("sample", "label"):
+        adata.obs[what] = adata.obs[what].replace(adata.obs[what].iloc[0], long)
+    adata.write_h5ad(tmp_path / "long.h5ad")
+    before, where = peak(), {"other": "b"} if what == "other" else None
+    if what in ("cell", "other"):
+        assert from_anndata(tmp_path / "long.h5ad", **HOW, where=where).d == 40
+    else:
+        with pytest.raises(ValueError, match="'xxxxxxxxxxxxxxxxxxxx'... is a name of 10000000 characters, too long"):
+            from_anndata(tmp_path / "long.h5ad", **HOW)
+    assert peak() - before < 0.5
+
+
 def test_pipes_devices_and_folders_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "pipe.h5ad")
     for path in (tmp_path / "pipe.h5ad", "/dev/zero"):
