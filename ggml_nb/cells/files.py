@@ -28,7 +28,7 @@ from ..method.mahalanobis import project
 @contextmanager
 def opened(
     source,  # AnnData, in memory, backed or lazy; or the path of an .h5ad file or .zarr folder
-    max_gb=MAX_GB,  # GiB that a table in one piece may take
+    max_gb=MAX_GB,  # GiB that reading may take, for the check alone
 ):
     "Something with an AnnData's slots, in which nothing has been read."
     if not isinstance(max_gb, numbers.Real) or not 0 < max_gb < np.inf:
@@ -41,7 +41,7 @@ def opened(
     path, store = Path(source), None
     try:
         store = open_store(path)
-        cells = slots(store, max_gb)
+        cells = slots(store)
     except Exception as error:  # a damaged file fails in any way that its reader can
         if isinstance(store, h5py.File):
             store.close()

@@ -212,14 +212,14 @@ def slot(
 
 def slots(
     store,  # h5py.File or zarr group
-    max_gb,  # GiB that reading may take
 ):  # with the slots of an AnnData
     "The elements of a file by the names that AnnData gives them; nothing is read."
     frames, raw = {}, slot(store, "raw")
     for name in ("obs", "var") if raw is None else ("obs", "var", "raw/var"):
         frames[name] = child(store, name)
-        if hasattr(frames[name], "dtype"):  # a table in one piece, as AnnData wrote before 2020
-            frames[name] = read_values(frames[name], name, max_gb)
+        if hasattr(frames[name], "dtype"):
+            how = "anndata.read_h5ad(path).write_h5ad(new_path) makes a new one of a file of AnnData before 0.7"
+            raise ValueError(f"{name} is no group of columns: {how}")
     parts = {name: slot(store, name) or {} for name in ("layers", "obsm")}
     raw = None if raw is None else SimpleNamespace(X=child(raw, "X"), var=frames["raw/var"])
     return SimpleNamespace(
@@ -229,5 +229,5 @@ def slots(
         X=slot(store, "X"),
         uns=slot(store, "uns") or {},
         **{key: {k: child(group, k) for k in group} for key, group in parts.items()},
-        n_obs=n_rows(frames["obs"], "obs") if in_file(frames["obs"]) else len(frames["obs"]),
+        n_obs=n_rows(frames["obs"], "obs"),
     )
