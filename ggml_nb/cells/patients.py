@@ -18,6 +18,7 @@ from scipy.spatial.distance import squareform
 from sklearn.decomposition import TruncatedSVD
 from sklearn.utils import check_scalar
 
+from ..method.arrays import text_of
 from ..method.distributions import Distributions, check_clouds
 from .genes import learned_axes
 from ..method.mahalanobis import match_features, project
@@ -239,7 +240,7 @@ def plot_placement(
 
     from ggml_nb.evaluation.pictures import as_text, class_colors, mds_embedding
 
-    ax, labels = ax or plt.gca(), np.asarray(placement.labels).astype(str)
+    ax, labels = ax or plt.gca(), text_of(placement.labels)
     Z, n, colors = mds_embedding(placement.distances), len(labels), class_colors(placement.labels, palette)
     for name, color in colors.items():
         ax.scatter(*Z[:n][labels == name].T, color=color, s=25, label=as_text(name))

@@ -22,6 +22,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar
 
+from ..method.arrays import text_of
 from ..method.distributions import Distributions, check_clouds
 from .genes import donor_half, learned_axes, metric_matrix
 from ..method.mahalanobis import project, pull_back
@@ -189,7 +190,7 @@ def explain_distance(
         if not isinstance(source, anndata.AnnData) or by not in source.obs:
             raise KeyError(f"by={by!r} must be a column of obs of an AnnData; or give the kind of each point")
         by = source.obs[by]
-    kind = np.full(len(D.sample), "all") if by is None else kinds_of(by, D).astype(str)
+    kind = np.full(len(D.sample), "all") if by is None else text_of(kinds_of(by, D))
     pair = np.array([[np.flatnonzero(names == str(sample))[0] for sample in (first, second)]])
     plan = PairwiseTransport(D, pair, 1e-9).plans(project(D.points, W))
     gradient = pull_back(D.points, plan.grad(np.ones(1)))
@@ -262,7 +263,7 @@ def summarize(
         raise ValueError(f"by must be a whole number of at least 1, or names of the points, got {by!r}")
     if method not in ("kmeans", "gmm"):
         raise ValueError(f"method must be 'kmeans' or 'gmm', got {method!r}")
-    code = np.unique(np.asarray(by).astype(str), return_inverse=True)[1] if named else None
+    code = np.unique(text_of(by), return_inverse=True)[1] if named else None
     small = D.d <= 50 and not sparse.issparse(D.points)
     Z = None if named else D.points if small else project(D.points, principal_axes(D.points))
     clouds, masses = [], []

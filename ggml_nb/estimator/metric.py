@@ -18,7 +18,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .epoch import with_points
-from ..method.arrays import plain_type
+from ..method.arrays import plain_type, text_of
 from ..method.distributions import Distributions, as_points, check_distributions, patch, stack_clouds
 from ..method.mahalanobis import mahalanobis_matrix, match_features, project
 from ..solver.pairs import embedded_costs
@@ -65,7 +65,7 @@ def named_points(
     names,  # (d',) of their features
 ):  # points (N, d''), columns of W for them
     "Points whose features are those of the fit: matched by name, unless one side has none but 0, 1, ..."
-    names, wanted = np.asarray(names).astype(str), model.feature_names_in_.astype(str)
+    names, wanted = text_of(names), model.feature_names_in_.astype(str)
     nameless = [np.array_equal(x, np.arange(len(x)).astype(str)) for x in (names, wanted)]
     alike = np.isin(names, wanted).all() or np.isin(wanted, names).all()
     if np.array_equal(names, wanted) or all(nameless) or (any(nameless) and not alike):

@@ -28,7 +28,7 @@ from ..solver.pairs import embedded_costs, pairwise_wasserstein
 from ..estimator.estimator import GGML
 from ..estimator.ordered import as_numbers, ordered_start
 from ..estimator.start import spectral_start
-from ..method.arrays import warn
+from ..method.arrays import text_of, warn
 
 # %% ../../nbs/4_evaluation/45_comparison.ipynb #a91287e0
 class Race(NamedTuple):
@@ -226,7 +226,7 @@ def make_race(
     clustered = np.ones(N, dtype=bool) if clustered is None else np.asarray(clustered)
     if clustered.shape != (N,) or clustered.dtype != bool:
         raise ValueError(f"clustered must be {N} booleans, one per point, got {clustered.dtype} {clustered.shape}")
-    types = None if types is None else np.asarray(types).astype(str)
+    types = None if types is None else text_of(types)
     if types is not None and types.shape != (N,):
         raise ValueError(f"cell_types must be {N} names, one per point, got {types.shape}")
     k = {"sample": k or 5, "point": k or 100}

@@ -22,6 +22,7 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from .evaluation import check_distances
+from ..method.arrays import text_of
 
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #dee39791
 COLORS = (
@@ -100,7 +101,7 @@ def plot_clustermap(
     from matplotlib.colors import to_rgb
 
     D, colors = check_distances(D, labels), class_colors(labels, palette)
-    ax, labels = ax or plt.gca(), np.asarray(labels).astype(str)
+    ax, labels = ax or plt.gca(), text_of(labels)
     tree = linkage(squareform(D, checks=False), "average", optimal_ordering=len(D) <= 200)
     top, side, bar = (ax.inset_axes(box) for box in ([0, 1.01, 1, 0.17], [-0.055, 0, 0.04, 1], [1.02, 0, 0.035, 0.6]))
     order = dendrogram(tree, ax=top, no_labels=True, color_threshold=0, above_threshold_color="0.3")["leaves"]
@@ -113,7 +114,7 @@ def plot_clustermap(
     for place, (name, values) in enumerate((bars or {}).items()):
         first = len(colors) % len(COLORS)  # no colour twice, while they last
         own = values[1] if isinstance(values, tuple) else class_colors(values, COLORS[first:] + COLORS[:first])
-        values = np.asarray(values[0] if isinstance(values, tuple) else values).astype(str)
+        values = text_of(values[0] if isinstance(values, tuple) else values)
         strip = ax.inset_axes([-0.105 - 0.05 * place, 0, 0.04, 1])
         strip.imshow([[to_rgb(own[values[i]])] for i in order], aspect="auto", interpolation="nearest")
         strip.axis("off")
@@ -185,7 +186,7 @@ def plot_embedding(
             f"{given.pop()} is not for plot_embedding, which colours by class: leave it out, or use Axes.scatter"
         )
     ax, order = ax or plt.gca(), np.random.default_rng(0).permutation(len(labels))
-    names = np.asarray(labels).astype(str)[order]
+    names = text_of(labels)[order]
     points = ax.scatter(*coordinates[order].T, color=[colors[x] for x in names], **{"s": 30, "linewidths": 0, **kwargs})
     shapes = {name: MarkerStyle(kwargs.get("marker", MARKERS[i // 8 % 8])) for i, name in enumerate(colors)}
     if len(colors) > 8 and "marker" not in kwargs:

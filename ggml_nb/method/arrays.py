@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['WRAPPERS', 'SHARED', 'LONG', 'warn', 'check_sparse', 'warn_if_rounded', 'as_array', 'check_finite', 'as_points',
-           'owned', 'as_weights', 'plain_type', 'sorted_names', 'as_codes', 'as_names', 'as_sample', 'stack_clouds']
+           'owned', 'as_weights', 'plain_type', 'text_of', 'sorted_names', 'as_codes', 'as_names', 'as_sample',
+           'stack_clouds']
 
 # %% ../../nbs/1_method/11a_arrays.ipynb #55ad8902
 import os
@@ -177,6 +178,14 @@ def plain_type(
         plain = np.array(array.tolist())
         array = plain if plain.shape == array.shape else array
     return np.array(array)
+
+
+def text_of(
+    values,  # (n,) of any type
+) -> np.ndarray:  # (n,) of str
+    "Values as text; NumPy does not make it of its own StringDType."
+    values = np.asarray(values)
+    return (values.astype(object) if values.dtype.kind == "T" else values).astype(str)
 
 
 def sorted_names(

@@ -13,7 +13,7 @@ import os
 import numpy as np
 from scipy import sparse
 
-from .arrays import as_codes, as_names, as_points, as_sample, as_weights, owned, stack_clouds
+from .arrays import as_codes, as_names, as_points, as_sample, as_weights, owned, stack_clouds, text_of
 
 # %% ../../nbs/1_method/11_distributions.ipynb #f4e705ef
 class Distributions:
@@ -109,7 +109,7 @@ def check_distributions(
 ) -> Distributions:
     "What `fit` accepts: distributions, or a list of clouds with their labels."
     if isinstance(X, Distributions):
-        if y is not None and not np.array_equal(np.asarray(y).astype(str), X.classes.astype(str)):
+        if y is not None and not np.array_equal(text_of(y), X.classes.astype(str)):
             raise ValueError("y must be None, or the classes of X, when X is a Distributions: it carries its labels")
         return X
     if X is None or isinstance(X, (str, os.PathLike)) or hasattr(X, "obs_names"):

@@ -43,6 +43,20 @@ def test_classes_come_in_a_readers_order(labels, order):
     assert list(class_colors(labels)) == order
 
 
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="NumPy 2 has it")
+def test_text_as_numpy_2_has_it_draws_as_text():
+    names = np.array(["ill", "well", "ill", "well"])
+    X, D = points(names)
+    drawn = []
+    for labels in (names, names.astype(np.dtypes.StringDType())):
+        plt.close("all")
+        plot_clustermap(D, labels, bars={"site": labels}, names=labels)
+        plot_embedding(X, labels, plt.figure().gca())
+        found = [text.get_text() for number in plt.get_fignums() for text in plt.figure(number).findobj(plt.Text)]
+        drawn.append(found)
+    assert drawn[0] == drawn[1] and {"ill", "well", "site: ill"} <= set(drawn[0])
+
+
 def lab(colors, blind):
     "CIELAB of sRGB colours as seen by an eye (Machado and others, 2009)."
     rgb = np.array([plt.matplotlib.colors.to_rgb(c) for c in colors])
