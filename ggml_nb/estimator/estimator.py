@@ -260,6 +260,8 @@ def fit(
 
         checkpoint = Checkpoint(self.checkpoint, self, data, rng)
     scale = feature_scale(data.points)
+    if not scale.any():
+        raise ValueError("every feature is constant: points that do not differ cannot be told apart")
     trained, mapping, frame, start = make_problem(self, learned, scale, rng)
     with one_torch_thread(self.solver != "sinkhorn" and not isinstance(self.metric, torch.nn.Module)):
         transport = make_transport(trained, self.solver, self.tol, self.n_jobs, self.device)

@@ -86,6 +86,7 @@ def search_space(
     single = sparse.diags_array(inverse.astype(np.float32))  # see `reduce_points`
     Z = few.points @ single if sparse.issparse(few.points) else few.points * inverse
     Q = search_basis(Z, few.sample, seed)
+    Q = Q[:, inverse > 0] if Q.shape[1] == len(Q) else Q  # all features, of which a constant one is no direction
     return few, inverse, Z, Q, reduce_points(Z, Q.T, n_jobs)
 
 # %% ../../nbs/3_estimator/33_start.ipynb #8c9405c4

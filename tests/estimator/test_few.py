@@ -72,3 +72,22 @@ def test_a_penalty_or_another_start_takes_no_plain_share(how):
 def test_a_share_out_of_range_is_refused(wrong):
     with pytest.raises(ValueError, match="shrinkage must be 'auto' or a share"):
         GGML(shrinkage=wrong).fit(cohort(10, 0, 1.0))
+
+
+@pytest.mark.parametrize("target", ["classes", "ordered"])
+def test_constant_features_are_no_directions(target):
+    data = cohort(10, 0, 3).subset(np.arange(10))
+    labels = np.arange(10) % 2 if target == "classes" else np.arange(10.0)
+    found = []
+    for k in (0, 40):
+        points = np.hstack([data.points, np.full((len(data.points), k), 7.0)])
+        model = GGML(target=target, random_state=0, n_jobs=1).fit(Distributions(points, data.sample, labels))
+        assert not model.components_[:, 12:].any()
+        found.append(model.components_[:, :12])
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("how", [{}, {"init": "random"}, {"metric": "diagonal"}, {"target": "ordered"}])
+def test_features_that_are_all_constant_are_refused(how):
+    with pytest.raises(ValueError, match="every feature is constant"):
+        GGML(**how).fit([np.full((5, 3), 7.0)] * 8, np.arange(8) % (8 if how.get("target") else 2))
