@@ -33,7 +33,7 @@ from ..estimator.estimator import GGML, check_parameters
 from ..estimator.metric import check_linear, columns_for
 from ..estimator.ordered import check_target
 from ..method.arrays import as_points, plain_type, warn
-from ..method.distributions import Distributions
+from ..method.distributions import Distributions, check_clouds
 from ..method.mahalanobis import some_names
 from ..estimator.scale import feature_moments
 
@@ -233,6 +233,7 @@ def sample_means(
     distributions,  # Distributions
 ):  # (n, d) float32
     "Pseudobulk: the weighted mean of each cloud."
+    check_clouds(distributions)
     D = distributions
     average = sparse.csr_array((D.weights, (D.sample, np.arange(len(D.sample)))))
     means = average @ D.points
@@ -268,6 +269,8 @@ def record(
     key="ggml",  # its `key_added`
 ) -> dict:
     "What `fit_anndata` wrote, with text as NumPy has it, whatever file it went through."
+    if not isinstance(adata, anndata.AnnData):
+        raise TypeError(f"adata must be an AnnData after fit_anndata, got {type(adata).__name__}")
     if key not in adata.uns:
         raise KeyError(f"uns[{key!r}] is not there: run fit_anndata first")
     arrays = {name: x for name, x in adata.uns[key].items() if isinstance(x, np.ndarray) and x.dtype.kind in "OT"}

@@ -114,6 +114,8 @@ def cells_where(
     max_gb,
 ):  # row numbers
     "Cells whose columns have the values asked for, compared as text."
+    if not isinstance(where, dict):
+        raise TypeError(f"where must be a dict of columns of obs and their values, got {where!r}")
     for key in where:
         if key not in columns_of(frame):
             raise KeyError(f"where: {key!r} is not a column of obs; there are {columns_of(frame)}")

@@ -150,7 +150,8 @@ def embedded(
 ) -> tuple:  # the Distributions, and its points in the learned space (N, k)
     "Clouds and where the metric puts their points; a list of arrays, unlike one of DataFrames, names no features."
     check_is_fitted(self, "n_iter_")
-    data = X if isinstance(X, Distributions) else check_distributions(X, np.zeros(len(X), dtype=int))
+    labels = None if isinstance(X, Distributions) else np.zeros(len(X) if hasattr(X, "__len__") else 0, dtype=int)
+    data = check_distributions(X, labels)
     return data, embed_points(self, data.points if names_of(X) is None else X)
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #99d1467a

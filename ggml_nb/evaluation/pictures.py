@@ -21,7 +21,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from .evaluation import check_distances
+from .evaluation import check_distances, check_labels
 from ..method.arrays import text_of
 
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #dee39791
@@ -178,7 +178,7 @@ def plot_embedding(
     import matplotlib.pyplot as plt
     from matplotlib.markers import MarkerStyle
 
-    coordinates, colors = np.asarray(coordinates), class_colors(labels, palette)
+    coordinates, colors = np.asarray(coordinates), class_colors(check_labels(labels), palette)
     if coordinates.shape != (len(labels), 2):
         raise ValueError(f"coordinates must have shape ({len(labels)}, 2), a row a label, got {coordinates.shape}")
     if given := {"c", "color", "facecolor", "facecolors"} & set(kwargs):

@@ -75,9 +75,11 @@ class Distributions:
         **kwargs,  # as in the constructor; weights also as one array per cloud
     ):
         "Distributions from one array per cloud."
+        if not hasattr(clouds, "__len__") or isinstance(clouds, (str, dict)):
+            raise TypeError(f"clouds must be a list of (n_i, d) arrays, got {type(clouds).__name__}")
         if len(clouds) == 0:
             raise ValueError("clouds is empty: give at least one cloud")
-        if labels is not None and len(clouds) != len(labels):
+        if np.ndim(labels) == 1 and len(clouds) != len(labels):
             raise ValueError(f"need one label per cloud, got {len(clouds)} clouds and {len(labels)} labels")
         if hasattr(clouds[0], "columns"):
             kwargs = {"feature_names": clouds[0].columns, **kwargs}
@@ -112,7 +114,7 @@ def check_distributions(
         if y is not None and not np.array_equal(text_of(y), X.classes.astype(str)):
             raise ValueError("y must be None, or the classes of X, when X is a Distributions: it carries its labels")
         return X
-    if X is None or isinstance(X, (str, os.PathLike)) or hasattr(X, "obs_names"):
+    if not hasattr(X, "__iter__") or isinstance(X, (str, dict)) or hasattr(X, "obs_names"):
         raise TypeError(f"X must be a Distributions or a list of clouds, got {type(X).__name__}: see fit_anndata")
     if y is None:
         raise ValueError("y is missing: a list of clouds needs one label per cloud")
@@ -198,7 +200,10 @@ def subset(
     indices,  # (n',) distinct indices or boolean mask of distributions
 ):  # Distributions
     "Some of the distributions with all their points, in the given order."
-    kept = np.arange(len(self))[np.asarray(indices) if np.size(indices) else []]
+    try:
+        kept = np.arange(len(self))[np.asarray(indices) if np.size(indices) else []]
+    except IndexError as error:
+        raise IndexError(f"indices must be whole numbers below {len(self)}, or a mask: {error}") from None
     if np.ndim(kept) != 1 or len(kept) == 0 or len(np.unique(kept)) < len(kept):
         raise ValueError(f"indices must name at least one distribution, each once, got {indices}")
     return self.take(np.concatenate([self.rows(i) for i in kept]), kept)
@@ -211,8 +216,8 @@ def subsample(
     seed=0,  # int or numpy Generator of the draw
 ):  # Distributions
     "At most n_points of each, drawn uniformly without replacement among those with mass; smaller ones stay whole."
-    if n_points < 1:
-        raise ValueError(f"n_points must be at least 1, got {n_points}")
+    if isinstance(n_points, bool) or not isinstance(n_points, (int, np.integer)) or n_points < 1:
+        raise ValueError(f"n_points must be a whole number of at least 1, got {n_points!r}")
     rng = np.random.default_rng(seed)
     rows = [self.rows(i) for i in range(len(self))]
     rows = [r if len(r) <= n_points else r[self.weights[r] > 0] for r in rows]  # a draw without mass is no distribution

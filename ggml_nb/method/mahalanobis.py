@@ -22,7 +22,10 @@ def as_matrix(
     name="W",  # argument name for error messages
 ):  # (k, d) float64 ndarray
     "Check a linear map: two axes, finite, as many columns as there are features."
-    W = np.asarray(W, dtype=np.float64)
+    try:
+        W = np.asarray(W, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a (k, d) matrix of numbers: {error}") from None
     if W.ndim != 2 or 0 in W.shape:
         raise ValueError(f"{name} must be a (k, d) matrix with k, d >= 1, got shape {W.shape}")
     if not np.isfinite(W).all():
@@ -108,8 +111,8 @@ def low_rank(
     M = as_matrix(M, name="M")
     if M.shape[0] != M.shape[1] or not np.allclose(M, M.T, atol=1e-8 * np.abs(M).max()):
         raise ValueError(f"M must be square and symmetric, got shape {M.shape}")
-    if not 1 <= rank <= len(M):
-        raise ValueError(f"rank must lie in 1..{len(M)}, got {rank}")
+    if not isinstance(rank, (int, np.integer)) or not 1 <= rank <= len(M):
+        raise ValueError(f"rank must be a whole number in 1..{len(M)}, got {rank!r}")
     values, vectors = np.linalg.eigh(M)
     if values[0] < -1e-8 * np.abs(values).max():
         raise ValueError(f"M must be positive semidefinite, its smallest eigenvalue is {values[0]:.3g}")
@@ -125,8 +128,8 @@ def interpolate(
     "Blend two metrics without forming a d x d matrix: stack the two maps, each times the root of its share."
     W_a = as_matrix(W_a, name="W_a")
     W_b = as_matrix(W_b, W_a.shape[1], name="W_b")
-    if not 0 <= weight <= 1:
-        raise ValueError(f"weight must lie in [0, 1], got {weight}")
+    if np.ndim(weight) or isinstance(weight, str) or weight is None or not 0 <= weight <= 1:
+        raise ValueError(f"weight must lie in [0, 1], got {weight!r}")
     return np.vstack([np.sqrt(1 - weight) * W_a, np.sqrt(weight) * W_b])
 
 # %% ../../nbs/1_method/12_mahalanobis.ipynb #df165494

@@ -39,8 +39,10 @@ def make_distributions(
     seed=0,  # int or numpy Generator
 ):  # Distributions of 3 n_per_class clouds of 3 n_points points; the rows of a cloud come mode by mode
     "The paper's synthetic data: one mode tells the class on axis 0, two are shared, the other axes mislead."
-    if dim < 2 or n_per_class < 1 or n_points < 1:
-        raise ValueError(f"need dim >= 2, n_per_class >= 1 and n_points >= 1, got {dim}, {n_per_class}, {n_points}")
+    given = dim, n_per_class, n_points
+    whole = all(isinstance(x, (int, np.integer)) and x is not True for x in given)
+    if not whole or dim < 2 or n_per_class < 1 or n_points < 1:
+        raise ValueError(f"need dim >= 2, n_per_class >= 1 and n_points >= 1, whole numbers, got {given}")
     rng = np.random.default_rng(seed)
     scale = (1000 if dim == 2 else 1) if noise_scale is None else noise_scale
     offsets = 3 * np.arange(n_per_class)

@@ -43,8 +43,8 @@ def make_triplets(
     batches=None,  # (n,) only samples of one batch are compared
 ) -> np.ndarray:  # (T, 3) int: rows (i, j, k) with c_i = c_j != c_k and i != j
     "For each j, t members of its class times t of each other class: n t^2 (C - 1) triplets (section 3)."
-    if t < 1:
-        raise ValueError(f"t must be at least 1, got {t}")
+    if isinstance(t, bool) or not isinstance(t, (int, np.integer)) or t < 1:
+        raise ValueError(f"t must be a whole number of at least 1, got {t!r}")
     rng, members = np.random.default_rng(seed), check_classes(labels)
     batches = None if batches is None else np.asarray(batches)
 

@@ -12,9 +12,19 @@ from ggml_nb import (
     GGML,
     Distributions,
     all_triplets,
+    clustering_scores,
+    fitted_distributions,
+    from_anndata,
+    interpolate,
+    knn_score,
+    low_rank,
     make_distributions,
+    make_scrna,
     make_triplets,
     pairwise_wasserstein,
+    plot_embedding,
+    project,
+    sample_means,
     split_distributions,
     unique_pairs,
 )
@@ -100,7 +110,7 @@ def test_errors_name_the_argument(change, message):
             "share their number",
         ),
         (lambda D: D.subset([0, 0]), ValueError, "indices must name at least one distribution, each once"),
-        (lambda D: D.subsample(0), ValueError, "n_points must be at least 1"),
+        (lambda D: D.subsample(0), ValueError, "n_points must be a whole number of at least 1"),
         (lambda D: D[1:3], TypeError, "takes the number of one distribution, got slice"),
         (lambda D: split_distributions(D.points), TypeError, "must be a Distributions, got ndarray"),
         (lambda D: make_distributions(dim=1), ValueError, "need dim >= 2"),
@@ -363,3 +373,35 @@ def test_distances_need_no_labels():
     assert len(Distributions(np.ones((4, 2)), [0, 0, 1, 2], None)) == 3
     with pytest.raises(ValueError):
         GGML().fit(D)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda D: Distributions.from_list(None), "clouds must be a list of .* got NoneType"),
+        (lambda D: GGML().fit(5, [0, 1]), "X must be a Distributions or a list of clouds, got int"),
+        (lambda D: GGML().fit([D[0], D[1]], 5), "labels must be one-dimensional"),
+        (lambda D: D.subsample("x"), "n_points must be a whole number of at least 1, got 'x'"),
+        (lambda D: D.subsample(1.5), "n_points must be a whole number of at least 1, got 1.5"),
+        (lambda D: D.subset(None), "indices must be whole numbers below"),
+        (lambda D: D.subset(10**9), "indices must be whole numbers below"),
+        (lambda D: make_distributions(None), "need dim >= 2.* whole numbers, got .None, 10, 100"),
+        (lambda D: make_triplets(D.labels, np.nan), "t must be a whole number of at least 1, got nan"),
+        (lambda D: low_rank(np.eye(3), 1.5), "rank must be a whole number in 1..3, got 1.5"),
+        (lambda D: interpolate(np.eye(3), np.eye(3), None), r"weight must lie in \[0, 1\], got None"),
+        (lambda D: project(D.points, "metric.npz"), "W must be a .k, d. matrix of numbers"),
+        (lambda D: knn_score(np.zeros((9, 9)), None, [0], [1]), "labels must be one class each, none missing"),
+        (lambda D: knn_score(np.zeros((9, 9)), [1, 2], [0], [1]), "one row per label, got .9, 9. and 2 labels"),
+        (lambda D: clustering_scores(np.zeros((2, 2)), [np.nan, 1]), "labels must be one class each, none missing"),
+        (lambda D: plot_embedding(np.zeros((2, 2)), "ab"), "labels must be one class each"),
+        (lambda D: sample_means([D[0]]), "distributions must be a Distributions, got list"),
+        (lambda D: fitted_distributions("cells.h5ad"), "adata must be an AnnData after fit_anndata, got str"),
+        (
+            lambda D: from_anndata(make_scrna(4, 5, 30, n_differential=5), "sample", "label", where="T"),
+            "where must be a dict of columns",
+        ),
+    ],
+)
+def test_the_argument_that_is_wrong_is_named(call, message):
+    with pytest.raises((ValueError, TypeError, IndexError), match=message):
+        call(make_distributions(2, n_per_class=3, n_points=4))
