@@ -272,6 +272,13 @@ def test_a_zarr_folder_is_looked_at_before_it_is_read(cells, tmp_path):
         from_anndata(path, **HOW)
 
 
+def test_zarr_may_leave_out_the_columns_of_a_matrix_of_one_gene(tmp_path):
+    obs = pd.DataFrame({"sample": list("aabbccdd"), "label": list("xxxxyyyy")}, index=list("01234567"))
+    X = sparse.csr_matrix(np.arange(1, 9, dtype=np.float32)[:, None])  # all columns are 0, as absent chunks read
+    anndata.AnnData(X, obs=obs).write_zarr(tmp_path / "one.zarr")
+    assert from_anndata(tmp_path / "one.zarr", "sample", "label").points.sum() == 36
+
+
 @pytest.mark.parametrize("part, refused", [("X/data", True), ("X/indices", True), ("layers/dense", False)])
 def test_a_chunk_that_is_absent_is_not_read_as_zeros(cells, tmp_path, part, refused):
     import zarr
