@@ -11,6 +11,7 @@ import time
 import anndata
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
