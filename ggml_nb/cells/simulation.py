@@ -7,10 +7,13 @@ __all__ = ['draw_counts', 'log_normalize', 'samples_per_batch', 'draw_donors', '
            'make_scrna']
 
 # %% ../../nbs/5_cells/53_simulation.ipynb #1224b4ae
+import numbers
+
 import anndata
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.utils import check_scalar
 
 # %% ../../nbs/5_cells/53_simulation.ipynb #faf41ea5
 def draw_counts(
@@ -122,6 +125,12 @@ def make_scrna(
     patient_seed=None,  # other patients of the same world: genes, types, disease and batches stay those of `seed`
 ):  # AnnData: X CSR log-normalised; obs sample, label, cell_type (donor, batch, severity if asked); var differential
     "Negative-binomial counts of patients, some ill: the ill differ in a few genes of one cell type."
+    sizes = {"n_patients": n_patients, "n_cells": n_cells, "n_genes": n_genes, "n_types": n_types}
+    for name, value in sizes.items():
+        check_scalar(value, name, numbers.Integral, min_val=1)
+    check_scalar(
+        n_differential, f"n_differential (of n_genes={n_genes})", numbers.Integral, min_val=0, max_val=n_genes // 2
+    )
     rng = np.random.default_rng(seed)
     base = rng.normal(-1.5, 1.2, n_genes)  # log mean expression
     types = base + rng.normal(0, 1.5, (n_types, n_genes)) * (rng.random((n_types, n_genes)) < 0.1)

@@ -23,6 +23,8 @@ def as_matrix(
 ):  # (k, d) float64 ndarray
     "Check a linear map: two axes, finite, as many columns as there are features."
     try:
+        if np.iscomplexobj(W):
+            raise TypeError("they are complex")
         W = np.asarray(W, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be a (k, d) matrix of numbers: {error}") from None

@@ -60,3 +60,9 @@ def test_severity_scales_the_effect():
 def test_designs_that_cannot_be_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         make_scrna(8, **SMALL, **{"batches": 2, **change})
+
+
+@pytest.mark.parametrize("how", [{"n_genes": 100}, {"n_cells": 0}, {"n_types": 1.5}, {"n_differential": -1}])
+def test_sizes_that_cannot_be_are_named(how):
+    with pytest.raises((ValueError, TypeError), match="n_differential" if "n_genes" in how else next(iter(how))):
+        make_scrna(**how)
