@@ -5,7 +5,9 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,13 +38,16 @@ def with_solutions(notebook):
 
 def run_cells(path, log):
     "In a process of its own: exit status 1, and the failing cell in the log, if one raises."
+    os.setsid()
     with open(log, "w") as file:
         os.dup2(file.fileno(), 2)
     os.environ["GGML_NB_SMALL"] = "1"  # the tables and figures of the paper on little data
     plain = process.read_nb
     process.read_nb = lambda path: with_solutions(plain(path))
     config = get_config()
-    sys.exit(not test_nb(path, skip_flags=config.tst_flags.split(), basepath=config.config_path)[0])
+    passed, _ = test_nb(path, skip_flags=config.tst_flags.split(), basepath=config.config_path)
+    sys.stderr.flush()
+    os._exit(not passed)  # else multiprocessing would wait for joblib's idle workers, five minutes
 
 
 def name(path):
@@ -65,6 +70,8 @@ def test_notebook_runs(path, tmp_path):
     child.start()
     child.join(600)
     child.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)  # workers that it leaves behind
     assert child.exitcode == 0, (tmp_path / "stderr").read_text()
 
 
