@@ -14,7 +14,7 @@ import pytest
 from execnb.nbio import mk_cell
 from nbdev import process
 from nbdev.config import get_config
-from nbdev.test import test_nb
+from nbdev.test import test_nb as run_nb
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
@@ -45,7 +45,7 @@ def run_cells(path, log):
     plain = process.read_nb
     process.read_nb = lambda path: with_solutions(plain(path))
     config = get_config()
-    passed, _ = test_nb(path, skip_flags=config.tst_flags.split(), basepath=config.config_path)
+    passed, _ = run_nb(path, skip_flags=config.tst_flags.split(), basepath=config.config_path)
     sys.stderr.flush()
     os._exit(not passed)  # else multiprocessing would wait for joblib's idle workers, five minutes
 

@@ -28,7 +28,7 @@ from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear
 from ..estimator.ordered import as_classes
 from ..estimator.patterns import Patterns, feature_patterns
-from ..method.arrays import warn
+from ..method.arrays import plain_type, warn
 from ..evaluation.pictures import as_text, class_colors, sorted_classes
 
 # %% ../../nbs/5_cells/54_genes.ipynb #1d1f4e06
@@ -122,7 +122,7 @@ def pseudobulk_test(
     for name, values in {"labels": labels, "groups": groups, "batches": batches}.items():
         if values is not None and (len(values) != len(means) or pd.isna(np.asarray(values, dtype=object)).any()):
             raise ValueError(f"{name} must have one value for each of the {len(means)} samples, none missing")
-    labels, donors = np.asarray(labels).astype(str), np.arange(len(means)) if groups is None else np.asarray(groups)
+    labels, donors = plain_type(labels), np.arange(len(means)) if groups is None else np.asarray(groups)
     kept, blocked = donor_cells(labels, donors)
     labels, donors, means = labels[kept], donors[kept], means[kept]
     key = pd.MultiIndex.from_arrays([labels, donors])
@@ -222,10 +222,11 @@ def class_means(
         donors = stored.get("groups", np.arange(len(labels)))
     else:
         return {}
-    table = pd.DataFrame(np.asarray(means, np.float64)).groupby([np.asarray(labels).astype(str), donors]).mean()
+    classes, code = np.unique(plain_type(labels), return_inverse=True)
+    table = pd.DataFrame(np.asarray(means, np.float64)).groupby([code, donors]).mean()
     center = table.groupby(level=0).mean()
     rest = (center.sum() - center.max()) / max(len(center) - 1, 1)
-    return {"higher_in": center.idxmax().to_numpy(str), "difference": (center.max() - rest).to_numpy()}
+    return {"higher_in": classes[center.idxmax()], "difference": (center.max() - rest).to_numpy()}
 
 # %% ../../nbs/5_cells/54_genes.ipynb #ad3c1a61
 def turned(
@@ -236,7 +237,7 @@ def turned(
     classes = sorted_classes(about.get("higher_in", []))
     if len(classes) != 2:
         return pattern
-    rise = np.where(about["higher_in"] == classes[1], 1, -1) * about["difference"]
+    rise = np.where(about["higher_in"].astype(str) == classes[1], 1, -1) * about["difference"]
     return -pattern if pattern @ rise < 0 else pattern
 
 
@@ -311,8 +312,9 @@ def plot_genes(
     ax, head = ax or plt.gca(), ranking.head(top)[::-1]
     if "pattern" in ranking:
         colors, label = class_colors(ranking.get("higher_in", [])), "pattern: $|t|$ between donors"
-        colors = {c: color for c, color in colors.items() if (head.higher_in == c).any()}
-        parts = {f"higher in {as_text(c, 30)}": np.abs(head.pattern) * (head.higher_in == c) for c in colors}
+        higher = {c: head.higher_in.astype(str) == c for c in colors}
+        colors = {c: color for c, color in colors.items() if higher[c].any()}
+        parts = {f"higher in {as_text(c, 30)}": np.abs(head.pattern) * higher[c] for c in colors}
         parts, colors = (parts, list(colors.values())) if colors else ({"": np.abs(head.pattern)}, ["#0072B2"])
     else:
         square = head[[c for c in ranking.columns if c.startswith("axis_")]] ** 2

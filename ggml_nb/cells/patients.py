@@ -26,7 +26,7 @@ from ..estimator.epoch import with_points
 from ..solver.pairs import embedded_costs, one_blas_thread
 from .scrna import fitted_distributions, from_anndata, record
 from ..estimator.estimator import GGML
-from ..estimator.metric import check_linear, vote
+from ..estimator.metric import check_linear, shared_features, vote
 from ..estimator.ordered import neighbour_mean
 
 # %% ../../nbs/5_cells/56_patients.ipynb #ba00ea89
@@ -70,11 +70,10 @@ def remember_wide(
     model,  # GGML, fitted
     distributions,  # Distributions of its fit
 ):
-    "Let a metric hold what `ratio_all` needs: directions, the mean cell, and at most 100 cells of each sample there."
+    "Let a metric hold what `ratio_all` needs: directions, and at most 100 cells of each sample there."
     main, few = principal_axes(distributions.points), distributions.subsample(100)
     points = project(few.points, main).astype(np.float32)
-    mean = np.asarray(distributions.points.mean(axis=0), dtype=np.float64).ravel()
-    model.wide_ = {"axes": main, "mean": mean, "points": points, "sample": few.sample, "weights": few.weights}
+    model.wide_ = {"axes": main, "points": points, "sample": few.sample, "weights": few.weights}
 
 # %% ../../nbs/5_cells/56_patients.ipynb #7fad15f4
 class Placement(NamedTuple):
@@ -103,7 +102,7 @@ def read_new(
     if column is None:
         raise ValueError("sample_key is missing: name the column of obs that holds the sample of a cell")
     other = {"layer", "use_rep"} & set(asked)  # one of them replaces what the fit read
-    kept = ("n_cells", "seed") if other else ("layer", "use_rep", "n_cells", "seed")
+    kept = ("n_cells", "seed", "where", *(() if other else ("layer", "use_rep")))
     known = {name: known[name] for name in kept if name in known}
     return from_anndata(new, column, None, gene_filter=None, **{**known, **asked})
 
@@ -153,14 +152,12 @@ def remembered(
 ) -> tuple:  # old and new in k dimensions; the same in the main directions, None where they were not kept
     "New samples beside those that a metric remembers."
     check_linear(model)
-    axes, names = learned_axes(model)
-    here, there = match_features(axes, names, new.feature_names, "new")
-    lost = np.setdiff1d(np.arange(len(names)), here)
+    here, there, _ = shared_features(model, new.feature_names, "new")
+    lost = np.setdiff1d(np.arange(model.n_features_in_), here)
     wide, known = getattr(model, "wide_", None), model.clouds_
-    mean = np.zeros(len(lost)) if wide is None else wide["mean"][lost]
 
     def beside(clouds, A):
-        return with_points(clouds, project(clouds.points[:, there], A[:, here]) + A[:, lost] @ mean)
+        return with_points(clouds, project(clouds.points[:, there], A[:, here]) + A[:, lost] @ model.mean_[lost])
 
     pair = known, beside(new, model.components_)
     if wide is None:
@@ -212,7 +209,7 @@ def place_patients(
     k=5,  # neighbours that vote
     key="ggml",  # `key_added` of the fit
     n_jobs=None,  # threads
-    **asked,  # n_cells, layer, use_rep, seed for `from_anndata`, default those of the fit
+    **asked,  # n_cells, layer, use_rep, where, seed for `from_anndata`, default those of the fit
 ) -> Placement:
     "Distances of new samples to the old, the class that the nearest suggest, and how far away they are."
     check_scalar(k, "k", numbers.Integral, min_val=1)

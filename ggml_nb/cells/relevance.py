@@ -279,8 +279,9 @@ def summarize(
         clouds.append(weighted.T @ D.points[rows])
         masses.append(mass)
     names = {"sample_names": D.sample_names, "class_names": D.class_names, "feature_names": D.feature_names}
-    summary = Distributions.from_list(clouds, D.labels, weights=np.concatenate(masses), groups=D.groups, **names)
-    summary.source = D.source
+    names |= {"groups": D.groups, "batches": D.batches}
+    summary = Distributions.from_list(clouds, D.labels, weights=np.concatenate(masses), **names)
+    summary.source, summary.symbols, summary.colors = D.source, D.symbols, getattr(D, "colors", None)
     return summary
 
 # %% ../../nbs/5_cells/57_cells.ipynb #a6989aec

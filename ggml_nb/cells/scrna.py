@@ -85,7 +85,8 @@ def read_clouds(
     groups, batches = (None if found is None else found[1][found[0]]
                        for found in (about["group_key"], about["batch_key"]))  # fmt: skip
     data = Distributions(points, sample, codes, None, samples, classes, names, groups, batches, copy=shared)
-    data.source, data.point_names = {"layer": layer, "use_rep": use_rep}, np.asarray(cell_names[rows])
+    data.source = {"layer": layer, "use_rep": use_rep, "n_cells": n_cells, "seed": seed, "where": where}
+    data.point_names = np.asarray(cell_names[rows])
     data.symbols = symbols
     if codes is not None:
         check_target(data, target, say)
@@ -223,10 +224,11 @@ def project_anndata(
     "All cells in the learned space; genes are matched by name, and a warning says which the file lacks."
     check_linear(model)
     with opened(adata_or_path, max_gb) as cells:
-        matrix, names = expression(cells, **(asked or model.source_), max_gb=max_gb)
-        W = columns_for(model, names, "X")
+        asked = asked or {name: model.source_.get(name) for name in ("layer", "use_rep")}
+        matrix, names = expression(cells, **asked, max_gb=max_gb)
+        W, offset = columns_for(model, names, "X")
         warn_if_counts(read_rows(matrix, np.arange(min(1000, matrix.shape[0]))))
-        return project_cells(matrix, W)
+        return project_cells(matrix, W) + offset
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #a6269b44
 def sample_means(

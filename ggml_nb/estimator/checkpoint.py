@@ -99,7 +99,7 @@ def plain(
 
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #7c8f3bf4
 LEARNED = ("scale_", "history_", "n_iter_", "converged_", "n_features_in_", "feature_names_in_", "classes_")
-SHRINKAGE = ("shrinkage_", "n_axes_")  # not in files of version 0.1
+SHRINKAGE = ("shrinkage_", "n_axes_")  # not in files of version 0.1, as "mean_"
 MATRIX, NETWORK = ("components_",), ("input_scale_", "input_center_")  # what the map is made of
 CLOUDS = ("points", "sample", "labels", "weights", "sample_names", "class_names", "groups", "batches")
 
@@ -128,8 +128,9 @@ def save_metric(
     path,  # file to write
 ):
     "Parameters, what was learned, and the clouds of the fit in k dimensions."
-    arrays = {"params": params_json(model), "source": json.dumps(model.source_)}
+    arrays = {"params": params_json(model), "source": json.dumps(model.source_, default=plain)}
     weights = model.network_.state_dict() if hasattr(model, "network_") else None
+    arrays |= {"mean_": model.mean_}
     arrays |= {name: getattr(model, name) for name in (*LEARNED, *SHRINKAGE, *(NETWORK if weights else MATRIX))}
     arrays |= {f"network_{name}": tensor.numpy() for name, tensor in (weights or {}).items()}
     arrays |= {"answers": probe(model)} if weights else {}
@@ -149,11 +150,12 @@ def check_learned(
 ):
     "Arrays of one metric: real, finite, and of shapes that agree."
     d, history, network = np.size(model.scale_), model.history_, hasattr(model, "input_scale_")
-    for name, ndim in (("scale_", 1), *([(name, 1) for name in NETWORK] if network else [("components_", 2)])):
+    axes = {"scale_": 1, "mean_": 1} | (dict.fromkeys(NETWORK, 1) if network else {"components_": 2})
+    for name, ndim in axes.items():
         array = getattr(model, name)
         if array.ndim != ndim or array.dtype.kind != "f" or not array.size or not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite numbers with {ndim} axes, got {array.dtype} {array.shape}")
-    for name in ("feature_names_in_", *(NETWORK if network else MATRIX)):
+    for name in ("feature_names_in_", "mean_", *(NETWORK if network else MATRIX)):
         if np.shape(getattr(model, name))[-1:] != (d,):
             raise ValueError(f"{name} must have {d} entries, one for each feature")
     if np.ndim(model.classes_) != 1 or model.n_features_in_ != d or np.ndim(history) != 1:
@@ -205,6 +207,7 @@ def load_metric(
         for name in set(SHRINKAGE) & set(arrays):
             setattr(model, name, arrays[name][()].item())
         model.source_ = json.loads(str(arrays["source"]))
+        model.mean_ = arrays.get("mean_", arrays.get("wide_mean", np.zeros(np.size(model.scale_))))
         check_learned(model)
         if "clouds_points" in arrays:
             model.clouds_ = Distributions(**{k: arrays[f"clouds_{k}"] for k in CLOUDS if f"clouds_{k}" in arrays})
@@ -218,7 +221,7 @@ def load_metric(
             model.patterns_ = Patterns(**{name: arrays[f"patterns_{name}"] for name in Patterns._fields})
         model.genes_ = {name[6:]: value for name, value in arrays.items() if name.startswith("genes_")}
         for name, value in model.genes_.items():
-            if value.shape != np.shape(model.scale_) or value.dtype.kind not in "Uf":
+            if value.shape != np.shape(model.scale_) or value.dtype.kind not in "Ufiub":
                 raise ValueError(f"genes_{name} must have one entry for each feature")
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"{path} is not {what}: {error}") from None

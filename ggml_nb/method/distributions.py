@@ -27,7 +27,7 @@ class Distributions:
         weights=None,  # (N,) mass of each point, None for uniform
         sample_names=None,  # (n,) names, default 0..n-1
         class_names=None,  # (C,) names that integer labels index, default categories in their order, or sorted labels
-        feature_names=None,  # (d,) names, default 0..d-1
+        feature_names=None,  # (d,) names, default the columns of a DataFrame, or 0..d-1
         groups=None,  # (n,) the donor of each distribution: splits keep a donor on one side
         batches=None,  # (n,) what must not be learned, of any values: the site, assay or run of each distribution
         copy=None,  # shares the memory of points if False; None copies what takes less than a GiB
@@ -41,7 +41,8 @@ class Distributions:
         self.sample = as_sample(sample, N, n)
         self.weights = as_weights(weights, self.sample, n)
         self.sample_names = as_names(sample_names, n, "sample_names")
-        self.feature_names = as_names(feature_names, self.d, "feature_names")
+        names = getattr(points, "columns", None) if feature_names is None else feature_names  # of a DataFrame
+        self.feature_names = as_names(names, self.d, "feature_names")
         self.groups = None if groups is None else as_names(groups, n, "groups")
         self.batches = None if batches is None else as_names(batches, n, "batches")
         self.arrange()

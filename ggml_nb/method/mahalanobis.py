@@ -157,6 +157,7 @@ def match_features(
     wanted,  # (d,) names of its columns
     names,  # (d',) names of the features of other data
     what="X",  # that data, in a message
+    instead="they are left out",  # what becomes of features that the data lack
 ):  # positions in wanted (m,), positions in names (m,)
     "The features that a metric shares with other data, by name; a warning names those that the data lack."
     wanted, names = pd.Index(np.asarray(wanted)), pd.Index(np.asarray(names))
@@ -175,5 +176,5 @@ def match_features(
         lost = lost[np.argsort(-square[lost], kind="stable")]
         share = square[lost].sum() / max(square.sum(), np.finfo(float).tiny)
         message = f"{what} lacks {len(lost)} of {len(wanted)} features of the metric, {share:.1%} of its weight "
-        warn(f"{message}({some_names(wanted[lost], 3)}); they are left out")
+        warn(f"{message}({some_names(wanted[lost], 3)}); {instead}")
     return kept, place[kept]

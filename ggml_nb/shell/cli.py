@@ -159,11 +159,13 @@ def read_distributions(
     fitted=None,  # GGML, whose features and layer are the default
 ):  # Distributions
     "The data that the arguments name."
+    import numpy as np
+
     from ggml_nb.cells.scrna import expression, from_anndata, opened
 
-    source = {"layer": args.layer or None, "use_rep": args.use_rep}
+    source, known = {"layer": args.layer or None, "use_rep": args.use_rep}, fitted.source_ if fitted else {}
     if fitted is not None and args.layer is args.use_rep is None:
-        source |= fitted.source_
+        source = {name: known.get(name) for name in source}
         with opened(args.file, args.max_gb) as cells:
             try:
                 expression(cells, **source, max_gb=args.max_gb)
@@ -171,13 +173,16 @@ def read_distributions(
                 message = f"the metric is of other values: {error.args[0]}; say --layer NAME, or --layer '' for X"
                 raise ValueError(message) from None
     gene_filter = None if fitted or args.gene_filter == "none" else args.gene_filter
-    how = {"n_cells": args.n_cells, "gene_filter": gene_filter, "seed": args.seed, "verbose": not args.quiet}
+    how = {"gene_filter": gene_filter, "seed": args.seed, "verbose": not args.quiet}
+    how["n_cells"] = known.get("n_cells", 1000) if args.n_cells is None else args.n_cells
     how["target"] = getattr(args, "target", "classes")
     how |= {name: getattr(args, name, None) for name in ("group_key", "batch_key", "gene_names", "max_gb")}
-    how["where"] = {}
-    for text in args.where:
-        column, _, value = text.partition("=")
+    how["where"] = {} if args.where else known.get("where")
+    for column, _, value in (text.partition("=") for text in args.where if text):
         how["where"].setdefault(column, []).append(value)
+    if known.get("where") and not args.where:
+        taken = [f"{column} = {' or '.join(map(str, np.atleast_1d(x)))}" for column, x in known["where"].items()]
+        say("note", f"only cells with {', '.join(taken)}, as in the fit (--where '' for all)")
     return from_anndata(args.file, args.sample_key, label_key, **source, **how)
 
 # %% ../../nbs/6_shell/68_cli.ipynb #5bd94d64
@@ -308,7 +313,7 @@ def distances_command(args):
     """Compute OT distances between the samples of a file.
 
     Under a learned metric, whose features are found in the file by name, or under the Euclidean one.
-    No label is needed. The cells are those of the fit if the file, --n-cells and --seed are. On many
+    No label is needed. The cells are those of the fit if the file and --seed are. On many
     genes the Euclidean metric is slow: lower --n-cells there.
 
     FILE.h5ad is AnnData with cells in rows; log-normalised expression, or any points.
@@ -322,7 +327,7 @@ def distances_command(args):
     check_output(args.output, None, [args.file, args.metric], args.overwrite)
     model = None if args.metric is None else read_metric(args.metric)
     distributions = read_distributions(args, None, model)
-    W = columns_for(model, distributions.feature_names, "the file") if model else None
+    W = columns_for(model, distributions.feature_names, "the file")[0] if model else None
     D = pairwise_wasserstein(distributions, W, n_jobs=args.n_jobs, verbose=not args.quiet)
     table = pd.DataFrame(D, columns=distributions.sample_names)
     table.insert(0, "sample", distributions.sample_names, allow_duplicates=True)

@@ -93,14 +93,14 @@ def alone(
     lock = FileLock(f"{path}.lock", timeout=0)
     try:
         lock.acquire()
+        yield
     except Timeout:
         raise OSError(f"another process is writing into {path}: wait for it") from None
-    try:
-        yield
     finally:
-        with suppress(OSError):  # Windows does not remove a file that is open
+        with suppress(OSError, Timeout):  # Windows does not remove a file that is open
+            lock.acquire()  # whose is it, if an interrupt came while it was taken?
             os.unlink(lock.lock_file)
-        lock.release()
+        lock.release(force=True)
 
 # %% ../../nbs/6_shell/61_outputs.ipynb #ee6f5c7c
 def hidden(

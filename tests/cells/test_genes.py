@@ -19,6 +19,7 @@ from ggml_nb import (
     from_anndata,
     gene_interactions,
     make_scrna,
+    plot_genes,
     prerank_genes,
     pseudobulk_test,
     rank_genes,
@@ -447,3 +448,17 @@ def test_of_two_classes_the_pattern_is_positive_where_the_second_is_higher(fitte
     about = {"higher_in": ranking.higher_in.to_numpy(), "difference": ranking.difference.to_numpy()}
     pattern = ranking.pattern.to_numpy()
     assert np.array_equal(turned(-pattern, about), pattern) and np.array_equal(turned(pattern, about), pattern)
+
+
+@pytest.mark.parametrize("names", [np.array([0, 1]), np.array([False, True])])
+def test_the_class_of_more_keeps_its_type(names, tmp_path):
+    adata = make_scrna(16, 30, 40, n_differential=5)
+    adata.obs["label"] = names[(adata.obs.label == "diseased").to_numpy().astype(int)]
+    model = fit_anndata(adata, "sample", "label")
+    model.save(tmp_path / "metric.npz")
+    for source in (adata, model, GGML.load(tmp_path / "metric.npz")):
+        assert set(rank_genes(source).higher_in) == set(names.tolist())
+    assert set(pseudobulk_test(np.random.default_rng(0).normal(size=(16, 9)), np.tile(names, 8)).higher_in) <= set(
+        names
+    )
+    plot_genes(rank_genes(adata))

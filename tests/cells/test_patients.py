@@ -138,7 +138,7 @@ def test_transform_takes_the_matrix_of_the_fit(cohort, tmp_path):
     data = data.subset(np.arange(len(data)))
     GGML(max_epochs=1, random_state=0).fit(data).save(tmp_path / "half.npz")  # as ggml-nb fit does
     half = GGML.load(tmp_path / "half.npz")
-    assert half.source_ == {"layer": "log", "use_rep": None}
+    assert half.source_ == {"layer": "log", "use_rep": None, "n_cells": 1000, "seed": 0, "where": None}
     assert np.allclose(project_anndata(half, known), project_anndata(half, known, layer="log"))
     known.obsm["X_few"] = counts[:, :4]
     model = fit_anndata(known, "sample", "label", use_rep="X_few", max_epochs=1)
@@ -312,6 +312,12 @@ def test_more_clusters_less_error():
     assert every["spearman"] > 0.999 and one["max"] > some["max"]
 
 
+def test_a_summary_keeps_batches(cohort):
+    D = fitted_distributions(cohort[0])
+    D.batches = np.resize(["one", "other"], len(D))
+    assert summarize(D, 3).batches.tolist() == D.batches.tolist()
+
+
 def test_named_summaries_are_means_of_the_names(cohort):
     known = cohort[0]
     D, kind = fitted_distributions(known), known.obs.cell_type.to_numpy()
@@ -335,3 +341,33 @@ def test_placing_works_on_a_representation(cohort):
     fit_anndata(known, "sample", "label", use_rep="X_few")
     placed = place_patients(known, arrived)
     assert len(placed.table) == 4 and isinstance(known, anndata.AnnData)
+
+
+def test_a_gene_that_a_new_file_lacks_moves_nobody():
+    "A gene that is high everywhere is no difference where a new file has none: its mean stands in."
+    adata = make_scrna(24, 30, 60, n_differential=5, patient_noise=0.2, seed=0)
+    adata.X = adata.X.toarray()
+    adata.X[:, 7] = 5 + np.random.default_rng(0).normal(size=adata.n_obs) * 0.4
+    third = adata.obs["sample"].astype("category").cat.codes % 3
+    old, new = adata[third < 2].copy(), adata[third == 2].copy()
+    model = fit_anndata(old, "sample", "label")
+    whole, part = place_patients(model, new, "sample"), new[:, np.arange(60) != 7].copy()
+    with pytest.warns(UserWarning, match="lacks 1 of 60 features.*their means in the fit stand in"):
+        lacking = place_patients(model, part, "sample")
+    assert np.allclose(whole.distances, lacking.distances, rtol=0.1)
+    assert (whole.table.predicted == lacking.table.predicted).all()
+    with pytest.warns(UserWarning, match="stand in"):
+        moved = project_anndata(model, part) - project_anndata(model, new)
+    assert np.abs(moved.mean(axis=0)).max() < 0.05
+
+
+def test_new_cells_are_drawn_as_those_of_the_fit(tmp_path):
+    adata = make_scrna(16, 40, 40, n_differential=5)
+    kind = {"cell_type": adata.obs.cell_type.iloc[0]}
+    model = GGML(random_state=0).fit(from_anndata(adata, "sample", "label", n_cells=12, where=kind, min_cells=1))
+    model.save(tmp_path / "metric.npz")
+    for fitted in (model, GGML.load(tmp_path / "metric.npz")):
+        asked = dict(n_cells=12, where=kind, min_cells=1)
+        same = place_patients(fitted, from_anndata(adata, "sample", None, gene_filter=None, **asked))
+        assert np.allclose(place_patients(fitted, adata, "sample", min_cells=1).distances, same.distances)
+        assert place_patients(fitted, adata, "sample", where=None).table.distance.max() > 0  # other cells

@@ -405,3 +405,8 @@ def test_distances_need_no_labels():
 def test_the_argument_that_is_wrong_is_named(call, message):
     with pytest.raises((ValueError, TypeError, IndexError), match=message):
         call(make_distributions(2, n_per_class=3, n_points=4))
+
+
+def test_columns_of_a_frame_name_the_features():
+    frame = pd.DataFrame(np.arange(12.0).reshape(4, 3), columns=["IL6", "TNF", "CD4"])
+    assert Distributions(frame, [0, 0, 1, 1], [0, 1]).feature_names.tolist() == ["IL6", "TNF", "CD4"]

@@ -147,7 +147,8 @@ def test_names_are_data(tmp_path, capsys):
     adata.obs["label"] = adata.obs["label"].astype(str).map({"healthy": "$x_{", "diseased": "_" + "y" * 300})
     adata.var_names = [odd[i] if i < 8 else f"_$gene{i}$" for i in range(60)]
     adata.write_h5ad(tmp_path / "odd.h5ad")
-    fit = ["--gene-filter", "none", *FIT, "--figures", "png", "--cell-type-key", "cell_type"]
+    fit = ["--gene-filter", "none", *FIT, "--figures", "png", "--cell-type-key", "cell_type", "--splits", "2"]
+    fit.remove("--no-judge")
     assert main(["fit", str(tmp_path / "odd.h5ad"), *fit, "-o", str(tmp_path / "out")]) == 0, capsys.readouterr().err
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "<script" not in page and "&lt;script&gt;" in page and len(page) < 5e6
