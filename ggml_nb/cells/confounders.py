@@ -104,7 +104,7 @@ def candidate_columns(
 ) -> pd.DataFrame:
     "Of a table in memory all columns; of one in a file the keys and the categories, which are cheap to read."
     if not in_file(frame):
-        return read_table(frame, columns_of(frame), "obs")
+        return read_table(frame, pd.Index(columns_of(frame)).drop_duplicates(keep=False), "obs")
     groups = [name for name in columns_of(frame) if name in frame and not hasattr(child(frame, name), "dtype")]
     coded = [name for name in groups if "codes" in child(frame, name)]
     try:

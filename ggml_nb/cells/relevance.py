@@ -29,6 +29,7 @@ from ..method.mahalanobis import project, pull_back
 from ..solver.pairs import PairwiseTransport, pairwise_wasserstein
 from .patients import principal_axes
 from .scrna import fitted_distributions, from_anndata
+from .store import read_table
 from ..estimator.estimator import GGML
 from ..evaluation.chance import accuracy_interval, permutation_test
 from ..evaluation.evaluation import cross_validate
@@ -115,7 +116,7 @@ def compare_cell_types(
     if not isinstance(adata, anndata.AnnData):
         raise TypeError(f"adata must be an AnnData in memory, got {type(adata).__name__}")
     for key in (sample_key, label_key, cell_type_key):
-        if key not in adata.obs or adata.obs[key].isna().all():
+        if key not in adata.obs or read_table(adata.obs, [key], "obs")[key].isna().all():
             raise KeyError(f"obs has no column {key!r} with values, its columns are {list(adata.obs)}")
     for name, value in {"least": least, "n_splits": n_splits, "n_permutations": n_permutations}.items():
         check_scalar(value, name, numbers.Integral, min_val=1)

@@ -113,6 +113,11 @@ def read_table(
     "Some columns of a table, and the names of its rows."
     keys = list(dict.fromkeys(keys))
     if not in_file(frame):
+        there = columns_of(frame)
+        twice = [key for key in keys if there.count(key) > 1]
+        if twice:
+            how = f"keep one, as {name}.loc[:, ~{name}.columns.duplicated()] does"
+            raise ValueError(f"{name} has the column {twice[0]!r} twice: {how}")
         return (frame if isinstance(frame, pd.DataFrame) else frame.to_memory())[keys]
     length = n_rows(frame, name)
     values = {key: read_values(child(frame, key), f"{name}[{key!r}]", max_gb) for key in keys}

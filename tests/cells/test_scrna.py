@@ -14,6 +14,7 @@ from scipy import sparse
 from ggml_nb import (
     GGML,
     cell_relevance,
+    compare_cell_types,
     compare_metrics,
     fit_anndata,
     fitted_distributions,
@@ -186,6 +187,20 @@ def test_arguments_are_checked(cells, tmp_path):
     (tmp_path / "text.h5ad").write_text("hello")
     with pytest.raises(ValueError, match="not an AnnData file"):
         from_anndata(tmp_path / "text.h5ad", **KEYS)
+
+
+def test_a_column_that_occurs_twice_is_named_where_it_is_needed(cells):
+    adata = cells.copy()
+    adata.obs["site"] = adata.obs["label"].astype(str)
+    adata.obs = pd.concat([adata.obs, adata.obs[["site"]]], axis=1)
+    assert len(from_anndata(adata, **KEYS)) == 6  # nobody asked for it
+    for call in (
+        lambda: from_anndata(adata, "sample", "site"),
+        lambda: from_anndata(adata, **KEYS, where={"site": "healthy"}),
+        lambda: compare_cell_types(adata, **KEYS, cell_type_key="site"),
+    ):
+        with pytest.raises(ValueError, match="obs has the column 'site' twice: keep one"):
+            call()
 
 
 def test_unused_categories_are_ignored_with_a_word(cells):
