@@ -28,8 +28,9 @@ def as_numbers(
 ) -> Distributions:
     "The same clouds with numbers in the place of classes; labels without an order are refused."
     names, codes = distributions.class_names, distributions.labels
-    if names.dtype.kind not in "iuf" or not np.isfinite(names).all():
-        what = f"labels must be finite numbers with target='ordered', got {names[0].item()!r}"
+    odd = names[~np.isfinite(names)] if names.dtype.kind in "iuf" else names
+    if len(odd):
+        what = f"labels must be finite numbers with target='ordered', got {odd[0].item()!r}"
         raise ValueError(f"{what}: number the degrees, or use target='classes'")
     if len(codes) < 3 or len(np.unique(codes)) < 2:
         raise ValueError(f"labels must hold at least two different numbers, got {np.unique(distributions.classes)}")
