@@ -102,14 +102,15 @@ def expression(
     if layer is not None and use_rep is not None:
         raise ValueError("layer and use_rep exclude each other: give one")
     raw, frame = var_of(cells, layer)
-    for name, key, slot in (("layer", None if raw else layer, cells.layers), ("use_rep", use_rep, cells.obsm)):
-        if key is not None and key not in slot:
-            raise KeyError(f"{name}={key!r} is not there; there are {list(slot.keys())}")
+    layers = list(dict.fromkeys([*cells.layers, *(["raw"] if cells.raw is not None else [])]))
+    for name, key, there in (("layer", layer, layers), ("use_rep", use_rep, list(cells.obsm))):
+        if key is not None and key not in there:
+            raise KeyError(f"{name}={key!r} is not there; there are {there}")
     if use_rep is not None:
         return representation(cells.obsm[use_rep], use_rep, cells.n_obs, max_gb)
     points = cells.raw.X if raw else cells.X if layer is None else cells.layers[layer]
     if points is None:
-        raise ValueError(f"X is empty; name a layer (there are {list(cells.layers)}) or use_rep ({list(cells.obsm)})")
+        raise ValueError(f"X is empty; name a layer (there are {layers}) or use_rep ({list(cells.obsm)})")
     name = "raw.X" if raw else "X" if layer is None else f"layers[{layer!r}]"
     points = as_matrix(points, name, max_gb)
     check_shape(points, (cells.n_obs, n_rows(frame, "var") if in_file(frame) else len(frame)), name)

@@ -89,6 +89,18 @@ def test_the_layer_is_the_one_asked_for(cells):
     assert abs(raw.points - plain.points[:, :80]).max() == 0
 
 
+def test_raw_is_offered_among_the_layers(cells, tmp_path):
+    adata = cells.copy()
+    adata.X = None
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    for source in (adata, tmp_path / "cells.h5ad"):
+        with pytest.raises(ValueError, match=r"X is empty; name a layer \(there are .*, 'raw'\]\)"):
+            from_anndata(source, **KEYS)
+        with pytest.raises(KeyError, match="layer='nope' is not there; there are .*'raw'"):
+            from_anndata(source, **KEYS, layer="nope")
+        assert from_anndata(source, **KEYS, layer="raw", gene_filter=None).d == 80
+
+
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
 def test_blocks_of_rows_are_the_rows(cells, tmp_path, kind):
     adata = anndata.AnnData(kind(cells.X.toarray()))
