@@ -219,8 +219,11 @@ def place_patients(
     pair, wide = remembered(fitted, new) if alone else measured(*fit, new)
     D, D_all = (x and joint_distances(*x, *(clouds.points.astype(float) for clouds in x), n_jobs) for x in (pair, wide))
     old = pair[0]
-    known, arrived = old.sample_names.astype(str), new.sample_names.astype(str)
-    names = np.concatenate([known, np.where(np.isin(arrived, known), np.char.add(arrived, " (new)"), arrived)])
+    names = text_of(old.sample_names).tolist()
+    for name in text_of(new.sample_names).tolist():
+        while name in names:
+            name += " (new)"
+        names.append(name)
     model = fitted if isinstance(fitted, GGML) else GGML(**json.loads(record(fitted, key)["params"]))
     table = placement_table(old, D, D_all, k, model.target).set_axis(names[len(old) :])
     return Placement(table, pd.DataFrame(D, names, names), old.classes)

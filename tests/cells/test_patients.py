@@ -239,6 +239,14 @@ def test_patients_with_known_names_are_told_apart(cohort):
     assert (placed.table.distance < 1e-3).all()
 
 
+def test_a_name_that_was_made_new_before_is_told_apart():
+    clouds = [np.random.default_rng(i).normal(i % 2, 1, (9, 2)) for i in range(4)]
+    old = Distributions.from_list(clouds, [0, 1, 0, 1], sample_names=["p", "q", "p (new)", "r"])
+    new = Distributions.from_list(clouds[:2], [0, 1], sample_names=["p", "p (new)"])
+    placed = place_patients(GGML(max_epochs=1, random_state=0).fit(old), new)
+    assert list(placed.distances)[4:] == list(placed.table.index) == ["p (new) (new)", "p (new) (new) (new)"]
+
+
 def test_wrong_types_are_named(cohort):
     known, arrived, model = cohort
     D = fitted_distributions(known)
