@@ -244,7 +244,7 @@ def soft_clusters(
 ):  # (N, m) shares, rows sum to 1
     "k-means (0 or 1) or a mixture of Gaussians with diagonal covariances (probabilities), by scikit-learn."
     m = min(m, len(np.unique(Z, axis=0)))
-    if method == "kmeans":
+    if method == "kmeans" or m == 1:  # scikit-learn's mixtures need two points
         code = KMeans(m, n_init=1, random_state=seed).fit_predict(Z)
         return sparse.csr_array((np.ones(len(Z)), (np.arange(len(Z)), code)))
     return GaussianMixture(m, covariance_type="diag", random_state=seed).fit(Z.astype(np.float64)).predict_proba(Z)

@@ -312,6 +312,12 @@ def test_summaries_keep_mass_and_mean(cohort, method, dense):
     assert np.array_equal(small.labels, D.labels) and np.array_equal(small.sample_names, D.sample_names)
 
 
+def test_one_cell_is_its_own_summary():
+    D = Distributions.from_list([np.ones((1, 2)), np.arange(8.0).reshape(4, 2)], [0, 1])
+    small = summarize(D, 2, "gmm")
+    assert np.array_equal(small[0], D[0]) and len(small[1]) == 2
+
+
 def test_more_clusters_less_error():
     D = make_distributions(n_points=10, n_per_class=2, noise_scale=1)
     with warnings.catch_warnings(action="ignore"):  # scikit-learn's, on points that coincide
