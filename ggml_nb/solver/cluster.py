@@ -10,6 +10,7 @@ import uuid
 import warnings
 import weakref
 from collections import Counter
+from concurrent.futures import CancelledError
 from functools import partialmethod
 
 import numpy as np
@@ -82,7 +83,7 @@ def release(
     "Ask the workers to forget shards, and do not wait for it."
     from distributed import fire_and_forget
 
-    for key, address in home.items():
+    for key, address in home.items() if client.status == "running" else ():
         fire_and_forget(client.submit(drop, key, workers=[address], allow_other_workers=True, pure=False))
 
 # %% ../../nbs/2_solver/25_cluster.ipynb #864e3a97
@@ -154,19 +155,25 @@ def _place(self: DaskTransport, missing):
 def _ask(self: DaskTransport, calls):
     "Call a method of some shards, {shard: (method, *args)}, all at once; those that are missing are made first."
     answers = {}
-    while len(answers) < len(calls):
-        missing = [s for s in calls if s not in self.keys]
-        self._place(missing)
-        if calls is not self.calls:
-            self._ask({s: self.calls[s] for s in missing})
-        futures = {s: self._submit(call, s, *calls[s]) for s in calls if s not in answers}
-        for s, future in futures.items():
-            answer = future.result()
-            if answer is not None:
-                answers[s] = answer
-            else:
-                key = self.keys.pop(s)
-                release(self.client, {key: self.home.pop(key)})
+    try:
+        while len(answers) < len(calls):
+            missing = [s for s in calls if s not in self.keys]
+            self._place(missing)
+            if calls is not self.calls:
+                self._ask({s: self.calls[s] for s in missing})
+            futures = {s: self._submit(call, s, *calls[s]) for s in calls if s not in answers}
+            for s, future in futures.items():
+                answer = future.result()
+                if answer is not None:
+                    answers[s] = answer
+                else:
+                    key = self.keys.pop(s)
+                    release(self.client, {key: self.home.pop(key)})
+    except Exception as error:  # what a closed client raises depends on the moment
+        if self.client.status == "running" and not isinstance(error, CancelledError):
+            raise
+        what = "the Dask cluster, or the client of it, was closed or lost while it solved"
+        raise RuntimeError(f"{what}: connect a new distributed.Client, and fit or solve again") from None
     return answers
 
 # %% ../../nbs/2_solver/25_cluster.ipynb #dask003

@@ -145,6 +145,24 @@ def test_errors_come_from_here(client):
         there.grad(np.ones(3))
 
 
+def test_a_client_that_is_closed_is_said():
+    D, W, _ = data()
+    with distributed.Client(n_workers=1, processes=False, dashboard_address=":0") as client:
+        there = DaskTransport(D)
+        there.solve(W)
+        submit = there._submit
+
+        def closing(*args):
+            future = submit(*args)
+            client.close()
+            return future
+
+        there._submit = closing
+        for _ in range(2):  # in the middle of a solve, and before one
+            with pytest.raises(RuntimeError, match="was closed or lost while it solved: connect a new"):
+                there.solve(W)
+
+
 def test_without_dask_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r"ggml_nb\[dask\]"):
