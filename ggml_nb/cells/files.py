@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['opened', 'check_shape', 'as_matrix', 'var_of', 'expression', 'representation', 'read_block', 'blocks_of',
-           'column_blocks', 'filled', 'read_rows', 'project_cells', 'warn_if_counts']
+           'column_blocks', 'filled', 'read_rows', 'all_finite', 'project_cells', 'warn_if_counts']
 
 # %% ../../nbs/5_cells/51_files.ipynb #7a0f3f4e
 import numbers
@@ -225,6 +225,21 @@ def read_rows(
     return filled(matrix, rows, blocks_of(matrix, rows, verbose, entries))
 
 # %% ../../nbs/5_cells/51_files.ipynb #940041ac
+def all_finite(
+    matrix,  # (N, d) in memory, on disk or lazy
+    entries=2**26,  # of a block, where the matrix is not in memory
+) -> bool:
+    "Is no value NaN or infinite? What is not in memory is read once for it, block by block."
+    if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
+        parts = [matrix]
+    elif getattr(matrix, "format", None) == "csc":
+        parts = (part for part, _ in column_blocks(matrix, 0, entries))
+    else:
+        parts = blocks_of(matrix, np.arange(matrix.shape[0]), 0, entries)
+    values = (part.data if sparse.issparse(part) else part for part in parts)
+    return all(x.dtype.kind != "f" or np.isfinite(x).all() for x in values)
+
+
 def project_cells(
     matrix,  # (N, d) in memory, on disk or lazy
     W,  # (k, d)

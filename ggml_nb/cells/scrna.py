@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import sparse
 
 from .confounders import warn_of_confounders
-from .files import expression, opened, project_cells, read_rows, var_of, warn_if_counts
+from .files import all_finite, expression, opened, project_cells, read_rows, var_of, warn_if_counts
 from ggml_nb.cells.selection import (
     RULES,
     cells_where,
@@ -180,8 +180,7 @@ def fit_anndata(
     asked["target"] = model.target
     distributions = read_clouds(adata, gene_filter=gene_filter, verbose=model.verbose, **asked)
     matrix, names = expression(adata, layer, use_rep)
-    values = getattr(matrix, "data", matrix) if sparse.issparse(matrix) else matrix
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not np.isfinite(values).all():
+    if len(distributions.sample) < matrix.shape[0] and not all_finite(matrix):
         raise ValueError("adata has NaN or infinite values in cells that were not drawn: remove or impute them first")
     from ggml_nb.cells.genes import keep_genes
 

@@ -381,12 +381,20 @@ def test_numpy_numbers_are_kept_with_the_fit(cells):
     assert np.array_equal(*ranks)
 
 
-def test_nan_in_a_cell_that_is_not_drawn_is_said_before_the_fit(cells):
+@pytest.mark.parametrize("how", ["memory", "backed", "backed by column", "lazy"])
+def test_nan_in_a_cell_that_is_not_drawn_is_said_before_the_fit(cells, tmp_path, monkeypatch, how):
     adata = cells.copy()
     adata.X = adata.X.toarray()
     drawn = set(draw_rows(adata.obs["sample"].astype(str).to_numpy(), 5, 0, 0))
     adata.X[next(i for i in range(adata.n_obs) if i not in drawn), 0] = np.nan
-    assert np.isfinite(from_anndata(adata, **KEYS, n_cells=5, min_cells=0).points).all()
+    if how == "lazy":
+        adata.X = da.from_array(adata.X, chunks=(50, -1))
+    elif how != "memory":
+        adata.X = sparse.csc_matrix(adata.X) if "column" in how else adata.X
+        adata.write_h5ad(tmp_path / "cells.h5ad")
+        adata = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    assert np.isfinite(from_anndata(adata, **KEYS, n_cells=5, min_cells=0).points.sum())
+    monkeypatch.setattr(GGML, "fit", None)  # not reached
     with pytest.raises(ValueError, match="in cells that were not drawn"):
         fit_anndata(adata, **KEYS, n_cells=5, min_cells=0)
     assert "ggml" not in adata.uns
