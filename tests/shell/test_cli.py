@@ -166,7 +166,7 @@ def test_distances_of_a_fit_need_no_label_and_match_features_by_name(real_fit, d
     adata[:, ::-1].copy().write_h5ad(tmp_path / "new.h5ad")
     metric = real_fit / "metric.npz"
     how = ["--sample-key", "sample", "--metric", metric, "-q"]
-    call("distances", tmp_path / "new.h5ad", "--n-cells", 60, *how, "-o", tmp_path / "d.csv")
+    call("distances", tmp_path / "new.h5ad", *how, "-o", tmp_path / "d.csv")  # 60 cells of each, as in the fit
     again, before = (pd.read_csv(p, index_col="sample") for p in (tmp_path / "d.csv", real_fit / "distances.csv"))
     assert list(again.index) == list(before.index) and np.allclose(again, before, rtol=1e-6)
     model = GGML.load(metric)
@@ -175,9 +175,24 @@ def test_distances_of_a_fit_need_no_label_and_match_features_by_name(real_fit, d
     error = call("distances", tmp_path / "fewer.h5ad", *how, "-o", tmp_path / "fewer.csv").err
     assert f"the file lacks 1 of {model.n_features_in_} features of the metric" in error and f"({first})" in error
     kept = model.feature_names_in_ != first
-    new = from_anndata(tmp_path / "fewer.h5ad", "sample", "sample", gene_filter=model.feature_names_in_[kept])
+    asked = {"gene_filter": model.feature_names_in_[kept], "n_cells": 60}
+    new = from_anndata(tmp_path / "fewer.h5ad", "sample", "sample", **asked)
     want = pairwise_wasserstein(new, model.components_[:, kept])
     assert np.allclose(pd.read_csv(tmp_path / "fewer.csv", index_col="sample"), want, rtol=1e-6)
+
+
+def test_a_metric_is_asked_about_the_cells_it_was_fitted_on(tmp_path, call):
+    adata = make_scrna(8, 40, 30, n_differential=4)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    taken = f"cell_type={adata.obs.cell_type.iloc[0]}"
+    call("fit", tmp_path / "cells.h5ad", *KEYS, *QUICK, "--where", taken, "-o", tmp_path / "fit")
+    how = ["--sample-key", "sample", "--metric", tmp_path / "fit" / "metric.npz", "-q"]
+    said = call("distances", tmp_path / "cells.h5ad", *how, "-o", tmp_path / "d.csv").err
+    assert f"only cells with {taken.replace('=', ' = ')}, as in the fit" in said
+    again, before = (pd.read_csv(p, index_col="sample") for p in (tmp_path / "d.csv", tmp_path / "fit/distances.csv"))
+    assert np.allclose(again, before, rtol=1e-6)
+    said = call("distances", tmp_path / "cells.h5ad", *how, "--where", "", "-o", tmp_path / "all.csv").err
+    assert "as in the fit" not in said and not np.allclose(pd.read_csv(tmp_path / "all.csv").iloc[:, 1:], before)
 
 
 def test_genes_of_a_fit(real_fit, tmp_path, call):
