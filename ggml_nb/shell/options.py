@@ -124,19 +124,11 @@ def data(
         *(labels if label else ()),
         ("--layer", "take layers[NAME] instead of X; '' is X where a metric was fitted on a layer", one),
         ("--use-rep", "take obsm[NAME] instead of X, for example X_pca", one),
-        (
-            "--n-cells",
-            "draw at most so many cells of each sample" + ("" if label else OF_FIT.format(1000)),
-            whole(1, 1000 if label else None),
-        ),
+        ("--n-cells", f"draw at most so many cells of each sample{drawn}", whole(1, 1000 if label else None)),
         ("--gene-filter", FILTER, {"type": RULES, "default": "variance" if named else "detected"}),
         ("--gene-names", SYMBOLS, {"metavar": "COL"}),
         ("--max-gb", MAX_GB, {**size, "metavar": "X", "default": 16}),
-        (
-            "--where",
-            WHERE + ("" if label else OF_FIT.format("all; '' is all")),
-            {"metavar": "COL=VALUE", "multiple": True, "callback": columns_and_values},
-        ),
+        ("--where", WHERE + taken, {"metavar": "COL=VALUE", "multiple": True, "callback": columns_and_values}),
     )
     return lambda function: click.argument("file", metavar="DATA" if named else file)(of(function))
 
