@@ -496,6 +496,7 @@ class Stopped(KeyboardInterrupt):
     "A signal that asks to stop; `number` says which."
 
     number = signal.SIGINT
+    came = None  # the last one: compiled code makes errors of its own of what is raised within it
     until = 0.0  # signals before this time say the same once more, and would only cut the tidying short
 
 
@@ -514,9 +515,9 @@ def stop(number, frame):
             signal.setitimer(signal.ITIMER_REAL, 0.02)
             return
         frame = frame.f_back
-    error, Stopped.until = Stopped(), time.monotonic() + 1
-    error.number = number
-    raise error
+    Stopped.came, Stopped.until = Stopped(), time.monotonic() + 1
+    Stopped.came.number = number
+    raise Stopped.came
 
 
 @contextmanager
@@ -528,7 +529,7 @@ def stoppable(
     mine = {getattr(signal, x): old for x, old in usual.items() if hasattr(signal, x)}
     here = threading.current_thread() is threading.main_thread()
     mine = {number: old for number, old in mine.items() if here and signal.getsignal(number) is old}
-    Stopped.until = 0.0
+    Stopped.came, Stopped.until = None, 0.0
     for number in mine:
         signal.signal(number, stop)
     try:
@@ -565,11 +566,13 @@ def main(
         except BrokenPipeError:  # whoever read what is printed has gone; the results are written by then
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        except BAD as error:
-            say("error", explain(error))
-            return 2
-        except KeyboardInterrupt as end:
+        except (*BAD, KeyboardInterrupt) as error:
+            end = Stopped.came or error
+            if not isinstance(end, KeyboardInterrupt):
+                say("error", explain(error))
+                return 2
             Stopped.until = float("inf")
-            say("error", f"interrupted, {end.args[0] if end.args else 'nothing was written'}")
+            kept = "nothing was written" if end is error else "start it again"  # what else was lost with the signal?
+            say("error", f"interrupted, {end.args[0] if end.args else kept}")
             return 128 + getattr(end, "number", signal.SIGINT)
     return 0

@@ -307,6 +307,30 @@ def test_a_signal_waits_until_a_module_is_loaded(tmp_path):
 
 
 @posix
+def test_a_signal_that_compiled_code_makes_an_error_of_is_a_signal(cells, tmp_path):
+    "pybind11 says that arguments are wrong when a conversion of one is interrupted: seen in a transform of matplotlib."
+    code = """import os, signal
+from ggml_nb.__main__ import main
+from ggml_nb.shell import report
+
+def page(*args, **how):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        [None for _ in range(10**6)]
+    except BaseException:
+        raise TypeError("incompatible function arguments") from None
+
+report.write_report = page
+raise SystemExit(main())
+"""
+    (tmp_path / "run.py").write_text(code)
+    command = [sys.executable, str(tmp_path / "run.py"), "fit", str(cells), *FIT, "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 128 + signal.SIGTERM and "interrupted" in done.stderr.splitlines()[-1], done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@posix
 @pytest.mark.parametrize("gap", [0.0, 0.01, 0.05, 0.3])
 def test_a_second_interrupt_is_the_same_wish(gap, tmp_path):
     "Neither the tidying nor the line nor the end of the process is cut short by it."
