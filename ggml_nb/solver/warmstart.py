@@ -177,7 +177,7 @@ def line_bounds(X, Y, weight, parent, flow, pot, diameter, p):
     return np.sum(weight * pot) - rounding, plan_cost(X, Y, parent, flow, p)
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #1ec0f285
-EQUAL = 600  # points a cloud, up to which equal masses are first assigned: beyond, pivots are sooner done
+EQUAL = 1200  # points a cloud, up to which equal masses are first assigned: that takes their cost matrix, 12 MB
 
 
 @inlined
