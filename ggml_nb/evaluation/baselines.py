@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FIXED', 'BASELINES', 'LINEAR', 'SUMMARIES', 'TYPED', 'METHODS', 'labelled_points', 'pivoted_cholesky',
-           'mend_metric_learn', 'learn_baseline', 'group_means', 'shares', 'summary', 'linear_answers', 'pca_axes',
-           'pilot_distances', 'PaperGGML', 'check_metric', 'as_methods']
+           'mend_metric_learn', 'learn_baseline', 'group_means', 'kinds_of', 'shares', 'summary', 'linear_answers',
+           'pca_axes', 'pilot_distances', 'PaperGGML', 'check_metric', 'as_methods']
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #4fa4737c
 import importlib.util
@@ -14,6 +14,7 @@ import warnings
 
 import numpy as np
 import ot
+import pandas as pd
 from scipy import sparse
 from scipy.linalg.lapack import dpstrf
 from scipy.spatial.distance import cdist
@@ -110,6 +111,21 @@ def group_means(
     mass = np.asarray(M.sum(axis=1)).ravel()
     with np.errstate(invalid="ignore"):
         return (total.toarray() if sparse.issparse(total) else total) / mass[:, None]
+
+# %% ../../nbs/4_evaluation/44_baselines.ipynb #29840296
+def kinds_of(
+    by,  # (N,) names of the points, or a Series of them by the points' own names
+    distributions,  # Distributions
+    name="by",  # argument name for the error message
+) -> np.ndarray:  # (N,)
+    "The kind of each point; a Series of an AnnData's cells is read by name."
+    names = distributions.point_names
+    if isinstance(by, pd.Series) and names is not None and pd.Index(names).isin(by.index).all():
+        by = by.loc[names]
+    if np.ndim(by) != 1 or len(by) != len(distributions.sample) or pd.isna(np.asarray(by, dtype=object)).any():
+        what = f"an array of shape {np.shape(by)}"
+        raise ValueError(f"{name} must name each of the {len(distributions.sample)} points, none missing, got {what}")
+    return np.asarray(by)
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #a72ca56e
 def shares(

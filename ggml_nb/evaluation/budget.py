@@ -287,6 +287,8 @@ def check_budget(
     "One clear error before any work starts."
     if not all(isinstance(x, numbers.Real) and x > 0 for x in (seconds, gib)):
         raise ValueError(f"the budget must be numbers above 0, got seconds={seconds!r} and gib={gib!r}")
+    if cache is not None and not isinstance(cache, (str, os.PathLike)):
+        raise TypeError(f"cache must be the path of a folder, got {cache!r}")
     if cache is not None and Path(cache).exists() and not Path(cache).is_dir():
         raise ValueError(f"cache must be a folder, got the file {os.fspath(cache)!r}")
 

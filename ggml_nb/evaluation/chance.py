@@ -21,7 +21,8 @@ from tqdm.auto import tqdm
 
 from ..estimator.fisher import shuffle_labels
 from ..estimator.ordered import as_classes
-from .evaluation import as_model, check_splits, figures, one_split, splits_for, target_of
+from .evaluation import as_model, check_result, check_splits, figures
+from .evaluation import one_split, splits_for, target_of
 from ..method.arrays import warn
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #c46835d0
@@ -153,8 +154,11 @@ def confidence_interval(
 # %% ../../nbs/4_evaluation/42_chance.ipynb #49d74ff2
 def plain_answers(
     answers,  # DataFrame of `cross_validate`, or of one method of `compare_metrics`
+    *more,  # names of columns that are needed beside donor, truth and prediction
 ) -> pd.DataFrame:
     "Without categories, whose unused ones would come back as rows; of one method only."
+    maker, columns = "cross_validate(.., return_answers=True)[1]", ["donor", "truth", "prediction", *more]
+    check_result(answers, "answers", maker, columns)
     if "method" in answers and answers.method.nunique() > 1:
         raise ValueError(f"answers are of {answers.method.nunique()} methods: give those of one, answers.method == ...")
     coded = [name for name in answers if isinstance(answers[name].dtype, pd.CategoricalDtype)]
@@ -165,7 +169,7 @@ def majority_answers(
     answers,  # DataFrame of `cross_validate`, or of one method of `compare_metrics`
 ):  # DataFrame, a row a sample: donor, truth, answer, agreement, right, splits
     "The answer of most splits, of equals that with the larger vote; the shares of splits that gave it, or the truth."
-    answers = plain_answers(answers)
+    answers = plain_answers(answers, "sample", "vote")
     each = answers.groupby("sample", sort=False)
     if answers.vote.isna().all():  # numbers: nobody has voted, and their mean is the answer
         return each[["donor", "truth"]].first().assign(answer=each.prediction.mean(), splits=each.size()).reset_index()
@@ -192,8 +196,11 @@ def accuracy_interval(
     balanced=True,  # mean over classes, else over donors
 ):  # accuracy, low, high
     "Held-out accuracy with an interval over donors: Jeffreys' for each class, put together as MOVER does."
-    check_scalar(level, "level", numbers.Real, min_val=0, max_val=1, include_boundaries="neither")
+    if not isinstance(level, numbers.Real) or not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level!r}")
     answers = plain_answers(answers)
+    if "vote" in answers and answers.vote.isna().all():
+        raise ValueError("answers are numbers, of target='ordered', and not right or wrong: correlate them instead")
     right = (answers.truth == answers.prediction).groupby([answers.truth, answers.donor]).mean()
     parts = [part for _, part in right.groupby(level=0)] if balanced else [right.groupby(level="donor").mean()]
     p = np.array([part.mean() for part in parts])

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import pairwise_distances
 
 from .baselines import FIXED, LINEAR, METHODS, SUMMARIES, as_methods, labelled_points, learn_baseline
-from .baselines import linear_answers, pca_axes, pilot_distances, summary
+from .baselines import kinds_of, linear_answers, pca_axes, pilot_distances, summary
 from .budget import check_budget, run_race
 from ..method.distributions import Distributions, check_clouds
 from .pictures import calibrated_f1
@@ -226,9 +226,11 @@ def make_race(
     clustered = np.ones(N, dtype=bool) if clustered is None else np.asarray(clustered)
     if clustered.shape != (N,) or clustered.dtype != bool:
         raise ValueError(f"clustered must be {N} booleans, one per point, got {clustered.dtype} {clustered.shape}")
-    types = None if types is None else text_of(types)
-    if types is not None and types.shape != (N,):
-        raise ValueError(f"cell_types must be {N} names, one per point, got {types.shape}")
+    types = None if types is None else text_of(kinds_of(types, distributions, "cell_types"))
+    if not distributions.weights.all():  # points without mass, as padding has, are none
+        kept = np.flatnonzero(distributions.weights)
+        distributions, clustered = distributions.take(kept), clustered[kept]
+        types = None if types is None else types[kept]
     k = {"sample": k or 5, "point": k or 100}
     splits = splits_for(target, distributions, n_splits, test_size, seed)
     return Race(distributions, splits, levels, rank, k, n_learn, n_points, clustered, seed, threads, types, target)
@@ -276,8 +278,8 @@ def compare_metrics(
     ggml-paper, ggml), or a dict of names and methods: a name, a matrix W (k, d), or an
     estimator with `fit(distributions)` and `transform(points)`. At level "sample", exact OT distances decide: weighted
     k-NN, k = 5, and average-linkage clusters, as many as classes. At level "point", each point of the held-out half
-    counts the same, whatever its weight: k = 100, clusters cut at the median distance. `status` is "ok", "OOT", "OOM"
-    or "failed", the last with a `note` and a RuntimeWarning."""
+    that has mass counts the same: k = 100, clusters cut at the median distance. `status` is "ok", "OOT", "OOM" or
+    "failed", the last with a `note` and a RuntimeWarning."""
     methods = as_methods(methods, distributions, rank, seed, cell_types)
     if target == "ordered":
         known = {name: clone(m).set_params(target=target) for name, m in methods.items() if isinstance(m, GGML)}

@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from ..method.distributions import check_clouds, patch
-from .evaluation import cross_validate
+from .evaluation import check_result, cross_validate
+from .pictures import axes_of
 from ..estimator.estimator import GGML, check_parameters
 
 # %% ../../nbs/4_evaluation/43_tuning.ipynb #6fd8a1e0
@@ -37,6 +38,8 @@ def grid_search(
     **kwargs,  # for `cross_validate`
 ):  # DataFrame, a row a setting: the parameters, mean accuracy, its standard deviation over splits
     "Mean held-out accuracy of every combination of parameters."
+    if kwargs.get("return_answers"):
+        raise TypeError("return_answers cannot be given: grid_search keeps means only; cross_validate has answers")
     model, rows = GGML(random_state=0) if model is None else model, []
     for setting, trial in tqdm(make_trials(model, param_grid), "grid", disable=not kwargs.get("verbose")):
         accuracy = cross_validate(distributions, trial, **{**kwargs, "verbose": 0}).accuracy
@@ -64,6 +67,7 @@ def grid_table(
     value,  # column
 ):  # (settings of y, settings of x) mean values, NaN where missing; texts of x; texts of y
     "One value a pair of settings; a third parameter that varies is refused, not averaged."
+    check_result(grid, "grid", "grid_search")
     unknown = [name for name in (x, y, value) if name not in grid]
     if unknown:
         raise ValueError(f"grid has no column {unknown}, its columns are {list(grid)}")
@@ -87,7 +91,7 @@ def plot_grid(
     import matplotlib.pyplot as plt
 
     table, xs, ys = grid_table(grid, x, y, value)
-    ax = ax or plt.gca()
+    ax = axes_of(ax)
     image = ax.imshow(table, cmap="cividis", origin="lower", aspect="auto")
     ax.set_xticks(range(table.shape[1]), xs)
     ax.set_yticks(range(table.shape[0]), ys)

@@ -372,7 +372,7 @@ def test_methods_without_cell_types_are_left_out_with_a_word(clouds):
     assert table.method.tolist() == ["pseudobulk"]
     with pytest.raises(ValueError, match="pilot need cell_types"):
         compare_metrics(clouds, ["pilot"], n_splits=1)
-    with pytest.raises(ValueError, match="cell_types must be .* one per point"):
+    with pytest.raises(ValueError, match="cell_types must name each of the .* points"):
         compare_metrics(clouds, ["pilot"], n_splits=1, cell_types=["a", "b"])
 
 
