@@ -133,6 +133,9 @@ def representation(
         element = read_values(element, name, max_gb)
     named = isinstance(element, pd.DataFrame)
     columns = element.columns.astype(str) if named else None
+    if named and not columns.is_unique:
+        twice = columns[columns.duplicated()][0]
+        raise ValueError(f"{name} must have unique columns, but {twice!r} occurs twice: rename or drop one")
     points = element.to_numpy() if named else as_matrix(element, name, max_gb)
     if len(points.shape) != 2:
         raise ValueError(f"{name} must have two axes, got {points.shape}")

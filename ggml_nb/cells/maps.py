@@ -40,6 +40,10 @@ def embed_samples(
     "Samples as an AnnData: obs (label, donor, batch), obsm (X_mds, X_umap), obsp (distances), colours of the classes."
     from ggml_nb.evaluation.pictures import class_colors, mds_embedding, umap_embedding
 
+    if model is not None and not hasattr(model, "pairwise"):
+        raise TypeError(f"model must be a fitted GGML, got {type(model).__name__}")
+    if model is not None and isinstance(source, anndata.AnnData):
+        raise TypeError("model cannot be given with an AnnData, which holds its own fit: leave it out, or name its key")
     if isinstance(source, Distributions):
         known = {"samples": source.sample_names, "labels": source.classes, "class_names": source.class_names}
         known |= {"groups": source.groups, "batches": source.batches, "symbols": source.symbols}
@@ -52,11 +56,11 @@ def embed_samples(
         colors = stored_colors(list(source.uns.get(f"{column}_colors", [])), known["class_names"])
     else:
         raise TypeError(f"source must be an AnnData after fit_anndata, or Distributions, got {type(source).__name__}")
-    obs, D = sample_columns(known), np.asarray(known["distances"])
+    obs, D = sample_columns(known), np.array(known["distances"])  # what is done to patients is not done to the source
     var = pd.DataFrame(index=np.asarray(known["feature_names"]).astype(str))
     if known.get("symbols") is not None:
         var["symbol"] = known["symbols"]
-    out = anndata.AnnData(np.asarray(known["means"], dtype=np.float32), obs=obs, var=var)
+    out = anndata.AnnData(np.array(known["means"], dtype=np.float32), obs=obs, var=var)
     out.obsm["X_mds"], out.obsp["distances"] = mds_embedding(D), D
     if umap:
         out.obsm["X_umap"] = umap_embedding(D, seed=seed)

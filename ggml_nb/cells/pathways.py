@@ -7,14 +7,18 @@ __all__ = ['gene_interactions', 'plot_interactions', 'read_gmt', 'head_genes', '
            'enrich_gprofiler']
 
 # %% ../../nbs/5_cells/55_pathways.ipynb #a9e70481
+import numbers
 import os
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
+from sklearn.utils import check_scalar
 
-from .genes import check_top, learned_axes, shares
+from .genes import check_top, handy, learned_axes, shares
+from ..evaluation.evaluation import check_result
+from ..evaluation.pictures import axes_of
 
 # %% ../../nbs/5_cells/55_pathways.ipynb #352ee600
 def gene_interactions(
@@ -28,7 +32,7 @@ def gene_interactions(
     "Gene-gene terms of the metric among the genes of largest weight."
     check_top(top)
     axes, names = learned_axes(source, feature_names, scale, key)
-    share = shares(axes)
+    share, axes = shares(axes), handy(axes)
     head = np.argsort(-share, kind="stable")[:top]
     total = max((axes**2).sum(), np.finfo(float).tiny)
     return pd.DataFrame(axes[:, head].T @ axes[:, head] / total, names[head], names[head])
@@ -43,7 +47,8 @@ def plot_interactions(
     import matplotlib.pyplot as plt
     from matplotlib.colors import TwoSlopeNorm
 
-    ax, most = ax or plt.gca(), np.abs(interactions.to_numpy()).max() or 1.0
+    check_result(interactions, "interactions", "gene_interactions", getattr(interactions, "index", []))
+    ax, most = axes_of(ax), np.abs(interactions.to_numpy()).max() or 1.0
     image = ax.imshow(interactions, cmap="PuOr_r", norm=TwoSlopeNorm(0, -most, most))
     ax.set_xticks(range(len(interactions)), interactions.columns.astype(str), rotation=90, fontsize=7)
     ax.set_yticks(range(len(interactions)), interactions.index.astype(str), fontsize=7)
@@ -82,10 +87,7 @@ def as_gene_sets(
     gene_sets,  # dict of set names and genes, or the path of a GMT file
 ) -> tuple:  # the ranking, its genes named as the sets name them, each once; dict of set names and sets, cut to them
     "The gene sets as far as the ranking knows their genes, by id or symbol; sets that share none are left out."
-    if not isinstance(ranking, pd.DataFrame) or "gene" not in ranking:
-        raise TypeError(
-            f"ranking must be the DataFrame of rank_genes, got {type(ranking).__name__}: call rank_genes first"
-        )
+    check_result(ranking, "ranking", "rank_genes", ["gene"])
     if not isinstance(gene_sets, (dict, str, os.PathLike)):
         raise TypeError(f"gene_sets must be a dict or the path of a GMT file, got {type(gene_sets).__name__}")
     sets = gene_sets if isinstance(gene_sets, dict) else read_gmt(gene_sets)
@@ -94,6 +96,8 @@ def as_gene_sets(
     for name, genes in sets.items():
         if isinstance(genes, str) or not isinstance(genes, Iterable):
             raise TypeError(f"gene_sets[{name!r}] must be a list of genes, got {genes!r}")
+    if len({str(name) for name in sets}) < len(sets):
+        raise ValueError(f"gene_sets has names that are the same as text, in {list(map(str, sets))}: rename one")
     sets = {str(name): list(genes) for name, genes in sets.items()}
     wanted = {str(gene) for genes in sets.values() for gene in genes}
     names = {column: ranking[column].astype(str) for column in ("gene", "symbol") if column in ranking}
@@ -145,6 +149,10 @@ def prerank_genes(
     column = next((name for name in wanted if name in ranking), None)
     if column is None:
         raise ValueError(f"axis must be the number of one of the columns axis_1, axis_2, .. of ranking, got {axis!r}")
+    for name, value, least in (("seed", seed, 0), ("permutation_num", options.get("permutation_num", 1), 1)):
+        check_scalar(value, name, numbers.Integral, min_val=least)
+    if not np.isfinite(ranking[column]).all():
+        raise ValueError(f"{column} of ranking has missing or infinite values: leave those genes out")
     try:
         from gseapy import prerank
     except ImportError:

@@ -9,6 +9,7 @@ __all__ = ['joint_distances', 'isolation', 'principal_axes', 'remember_wide', 'P
 # %% ../../nbs/5_cells/56_patients.ipynb #d3007b71
 import json
 import numbers
+import os
 from typing import NamedTuple
 
 import anndata
@@ -18,10 +19,10 @@ from scipy.spatial.distance import squareform
 from sklearn.decomposition import TruncatedSVD
 from sklearn.utils import check_scalar
 
-from ..method.arrays import text_of
+from ..method.arrays import text_of, warn
 from ..method.distributions import Distributions, check_clouds
 from .genes import learned_axes
-from ..method.mahalanobis import match_features, project
+from ..method.mahalanobis import match_features, project, some_names
 from ..estimator.epoch import with_points
 from ..solver.pairs import embedded_costs, one_blas_thread
 from .scrna import fitted_distributions, from_anndata, record
@@ -93,7 +94,11 @@ def read_new(
 ):  # Distributions
     "The new samples with all their features; their label need not be known."
     if isinstance(new, Distributions):
+        for name in [*asked, *([] if sample_key is None else ["sample_key"])]:
+            raise TypeError(f"{name} cannot be given: it says how to read a file or an AnnData, and new is neither")
         return new
+    if not isinstance(new, (anndata.AnnData, str, os.PathLike)):
+        raise TypeError(f"new must be an AnnData, the path of one, or a Distributions, got {type(new).__name__}")
     for name, why in {"gene_filter": "the genes are those of the fit", "label_key": "labels are predicted"}.items():
         if name in asked:
             raise TypeError(f"{name} cannot be given: {why}")
@@ -114,6 +119,8 @@ def fit_of(
 ) -> tuple:  # Distributions, W (k, d), axes whose features are to be matched (k, d)
     "The samples that the metric was learned on, and the metric."
     if isinstance(fitted, anndata.AnnData):
+        if old is not None:
+            raise TypeError("old cannot be given with an AnnData, which holds the samples of its fit: leave it out")
         known = record(fitted, key)
         old, W = fitted_distributions(fitted, key), known["components"]
         axes, names = learned_axes(W, known["feature_names"], known["scale"])
@@ -220,6 +227,10 @@ def place_patients(
     D, D_all = (x and joint_distances(*x, *(clouds.points.astype(float) for clouds in x), n_jobs) for x in (pair, wide))
     old = pair[0]
     names = text_of(old.sample_names).tolist()
+    twice = sorted(set(names).intersection(text_of(new.sample_names).tolist()))
+    if twice and names != [str(i) for i in range(len(names))]:  # numbers are no names
+        what = f"{len(twice)} new samples are called as samples of the fit are ({some_names(twice)})"
+        warn(f"{what}: if they are the same, the metric has seen them, and their answers are no test")
     for name in text_of(new.sample_names).tolist():
         while name in names:
             name += " (new)"
@@ -236,11 +247,11 @@ def plot_placement(
     palette=None,  # colours of the classes: a dict, or a list in their order
 ):  # the Axes
     "Map of old samples (dots, by class) and new ones (diamonds, by predicted class; named if far, or few)."
-    import matplotlib.pyplot as plt
+    from ggml_nb.evaluation.evaluation import check_result
+    from ggml_nb.evaluation.pictures import as_text, axes_of, class_colors, mds_embedding
 
-    from ggml_nb.evaluation.pictures import as_text, class_colors, mds_embedding
-
-    ax, labels = ax or plt.gca(), text_of(placement.labels)
+    check_result(placement, "placement", "place_patients", kind=Placement)
+    ax, labels = axes_of(ax), text_of(placement.labels)
     Z, n, colors = mds_embedding(placement.distances), len(labels), class_colors(placement.labels, palette)
     for name, color in colors.items():
         ax.scatter(*Z[:n][labels == name].T, color=color, s=25, label=as_text(name))

@@ -29,7 +29,7 @@ from ggml_nb.cells.selection import (
 from .store import in_file, read_values
 from .structure import MAX_GB, child
 from ..estimator.checkpoint import params_json, plain
-from ..estimator.estimator import GGML, check_parameters
+from ..estimator.estimator import CHOICES, GGML, check_parameters
 from ..estimator.metric import check_linear, columns_for
 from ..estimator.ordered import check_target
 from ..method.arrays import as_points, plain_type, warn
@@ -60,6 +60,8 @@ def read_clouds(
 ):  # Distributions
     "What `from_anndata` does."
     check_gene_filter(gene_filter, use_rep)
+    if target not in CHOICES["target"]:
+        raise ValueError(f"target must be one of {CHOICES['target']}, got {target!r}")
     others = dict(label_key=label_key, group_key=group_key, batch_key=batch_key)
     with opened(source, max_gb) as cells:
         kept = cells_where(cells.obs, where, max_gb) if where else None
@@ -246,20 +248,20 @@ def learned_record(
     distributions,  # Distributions it was fitted on
     asked,  # arguments of `from_anndata`
 ):  # dict for uns
-    "What was learned, as arrays and text that a file can hold; labels and names in their own type."
+    "What was learned, as arrays and text that a file can hold; labels and names in their own type. All are copies."
     D = distributions
     names = {"feature_names": D.feature_names, "samples": D.sample_names, "labels": D.classes}
     names |= {"class_names": D.class_names, "groups": D.groups, "batches": D.batches, "symbols": D.symbols}
     return {
-        "components": model.components_,
+        "components": model.components_.copy(),
         "n_axes": model.n_axes_,
-        "scale": model.scale_,
+        "scale": model.scale_.copy(),
         "params": params_json(model),
         "data": json.dumps(asked, default=plain),
-        "history": {name: model.history_[name] for name in model.history_.dtype.names},
+        "history": {name: model.history_[name].copy() for name in model.history_.dtype.names},
         "distances": model.pairwise(D),
         "means": sample_means(D),
-        "patterns": model.patterns_._asdict(),
+        "patterns": {name: values.copy() for name, values in model.patterns_._asdict().items()},
         **{name: plain_type(values) for name, values in names.items() if values is not None},
         "versions": {name: version(name) for name in ("ggml_nb", "anndata", "numpy", "torch")},
     }

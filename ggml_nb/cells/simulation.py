@@ -15,6 +15,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_scalar
 
+from .selection import as_rng, as_seed
+
 # %% ../../nbs/5_cells/53_simulation.ipynb #faf41ea5
 def draw_counts(
     log_mean,  # (N, d) log of the expected count, before the cell's depth
@@ -115,7 +117,7 @@ def make_scrna(
     n_differential=60,  # genes that the disease changes
     effect=2.0,  # change of a differential gene's log mean (natural logarithm), either sign
     patient_noise=0.12,  # standard deviation of a gene's log mean between patients
-    seed=0,
+    seed=0,  # int or numpy Generator
     *,
     n_samples=None,  # more than patients: some give several, default one each
     batches=None,  # number of batches, or their names
@@ -126,12 +128,18 @@ def make_scrna(
 ):  # AnnData: X CSR log-normalised; obs sample, label, cell_type (donor, batch, severity if asked); var differential
     "Negative-binomial counts of patients, some ill: the ill differ in a few genes of one cell type."
     sizes = {"n_patients": n_patients, "n_cells": n_cells, "n_genes": n_genes, "n_types": n_types}
+    sizes |= {} if severity is None else {"severity": severity}
     for name, value in sizes.items():
         check_scalar(value, name, numbers.Integral, min_val=1)
     check_scalar(
         n_differential, f"n_differential (of n_genes={n_genes})", numbers.Integral, min_val=0, max_val=n_genes // 2
     )
-    rng = np.random.default_rng(seed)
+    scales = {"effect": effect, "patient_noise": patient_noise, "batch_effect": batch_effect}
+    for name, value in scales.items():
+        if not isinstance(value, numbers.Real) or not np.isfinite(value) or (value < 0 and name != "effect"):
+            raise ValueError(f"{name} must be a finite number{' of at least 0' * (name != 'effect')}, got {value!r}")
+    seed = as_seed(seed)
+    rng = as_rng(seed)
     base = rng.normal(-1.5, 1.2, n_genes)  # log mean expression
     types = base + rng.normal(0, 1.5, (n_types, n_genes)) * (rng.random((n_types, n_genes)) < 0.1)
     differential = np.zeros(n_genes, dtype=bool)
