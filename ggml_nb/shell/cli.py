@@ -128,6 +128,9 @@ def judged(
     args,  # parsed
 ) -> dict:  # for `run_fit`
     "How to judge and how to draw."
+    given = [f"--{name}" for name, usual in (("splits", 5), ("permutations", 0)) if getattr(args, name) != usual]
+    if args.no_judge and given:
+        raise ValueError(f"{' and '.join(given)}: nothing is judged (--no-judge, or --target ordered); leave it out")
     splits = {"n_splits": 0 if args.no_judge else args.splits, "n_permutations": args.permutations}
     return {**splits, "umap": args.umap, "formats": args.figures}
 
@@ -146,9 +149,9 @@ def demo_command(args):
     from ggml_nb.shell.report import print_report, run_fit
 
     check_output(args.output, RESULT, overwrite=args.overwrite)
-    model, clouds = make_model(args), make_distributions(args.dim, seed=args.seed)
+    model, clouds, how = make_model(args), make_distributions(args.dim, seed=args.seed), judged(args)
     with unfinished(args.output) as keep, output_folder(args.output, RESULT, args.overwrite) as folder:
-        how = {"n_euclidean": args.euclidean_cells, "keep": keep, **judged(args)}
+        how |= {"n_euclidean": args.euclidean_cells, "keep": keep}
         report = run_fit(clouds, model, folder, args.seed, vars(args), **how)
     print_report(report, args.output)
 

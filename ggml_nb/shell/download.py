@@ -221,6 +221,7 @@ def file_name(
     name,  # of DATASETS, id of a dataset, or URL
 ) -> str:
     "What a download will be called, after a check of what was asked for."
+    name = str(name)
     if name in DATASETS:
         return f"{name}.h5ad"
     if name.startswith(("http://", "https://")):

@@ -160,6 +160,22 @@ def test_place_with_the_metric_alone_equals_place_patients(tmp_path, call):
     }  # fmt: skip
 
 
+def test_samples_that_were_fitted_are_no_test_and_the_page_says_so(tmp_path, call):
+    make_scrna(8, 20, 60, n_differential=10, seed=0).write_h5ad(tmp_path / "a.h5ad")
+    call("fit", tmp_path / "a.h5ad", *KEYS, *QUICK, "-o", tmp_path / "fit")
+    how = ["--metric", tmp_path / "fit" / "metric.npz", "--figures", "svg", "-q"]
+    said = "warning: 8 new samples are called as samples of the fit are"
+    assert said in call("place", tmp_path / "a.h5ad", *KEYS[:2], *how, "-o", tmp_path / "again").err
+    assert "8 new samples are called" in json.loads((tmp_path / "again" / "report.json").read_text())["warnings"][-1]
+
+
+@pytest.mark.parametrize("given", [["--permutations", 3], ["--splits", 7], ["--splits", 7, "--target", "ordered"]])
+def test_judgement_that_is_asked_for_and_switched_off_is_refused(tmp_path, call, given):
+    quick = [x for x in QUICK if x != "--no-judge" or "--target" not in given]
+    assert "nothing is judged" in call("fit", "a.h5ad", *KEYS, *quick, *given, "-o", tmp_path / "out", status=2).err
+    assert not list(tmp_path.iterdir())
+
+
 def test_distances_of_a_fit_need_no_label_and_match_features_by_name(real_fit, data_dir, tmp_path, call):
     adata = anndata.read_h5ad(data_dir / "brain_glia_celltype.h5ad")
     del adata.obs["label"]
