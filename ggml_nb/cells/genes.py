@@ -28,7 +28,7 @@ from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear
 from ..estimator.ordered import as_classes
 from ..estimator.patterns import Patterns, feature_patterns
-from ..method.arrays import as_names, plain_type, warn
+from ..method.arrays import as_array, as_names, plain_type, warn
 from .selection import as_rng
 from ..evaluation.evaluation import check_result
 from ..evaluation.pictures import as_text, axes_of, class_colors, sorted_classes
@@ -126,6 +126,7 @@ def pseudobulk_test(
     batches=None,  # (n,) batches, which become terms of the model
 ):  # DataFrame, a row a gene: higher_in, difference, p_value, fdr; attrs["test"] names the test
     "F-test of the class in a linear model of donors' means, with donors as blocks where they have all classes."
+    means = as_array(means)
     means = np.asarray(means.toarray() if sparse.issparse(means) else means, dtype=np.float64)
     if means.ndim != 2 or not np.isfinite(means).all():
         raise ValueError(f"means must be finite numbers, a row a sample and a column a gene, got shape {means.shape}")

@@ -185,6 +185,7 @@ def enrich_gprofiler(
         from gprofiler import GProfiler
     except ImportError:
         raise ImportError("enrich_gprofiler needs gprofiler-official: pip install 'ggml_nb[scrna]'") from None
+    check_result(ranking, "ranking", "rank_genes", ["gene"])
     genes = list(ranking.gene)
     try:
         found = GProfiler("ggml_nb", url).profile(head_genes(ranking, top), organism, background=genes, **options)

@@ -157,8 +157,8 @@ def plain_answers(
     *more,  # names of columns that are needed beside donor, truth and prediction
 ) -> pd.DataFrame:
     "Without categories, whose unused ones would come back as rows; of one method only."
-    maker, columns = "cross_validate(.., return_answers=True)[1]", ["donor", "truth", "prediction", *more]
-    check_result(answers, "answers", maker, columns)
+    maker = "answers that cross_validate(.., return_answers=True) gives second"
+    check_result(answers, "answers", maker, ["donor", "truth", "prediction", *more])
     if "method" in answers and answers.method.nunique() > 1:
         raise ValueError(f"answers are of {answers.method.nunique()} methods: give those of one, answers.method == ...")
     coded = [name for name in answers if isinstance(answers[name].dtype, pd.CategoricalDtype)]

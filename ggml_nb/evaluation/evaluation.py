@@ -145,7 +145,7 @@ def check_labels(
     labels,  # (n,) classes
 ):  # the same
     "One class each, none missing."
-    if np.ndim(labels) != 1 or pd.isna(np.asarray(labels, dtype=object)).any():
+    if np.ndim(labels) != 1 or np.ma.is_masked(labels) or pd.isna(np.asarray(labels, dtype=object)).any():
         raise ValueError(f"labels must be one class each, none missing, got shape {np.shape(labels)}")
     return labels
 
@@ -307,7 +307,7 @@ def one_split(
 def check_result(
     value,
     name,  # argument name for the error message
-    maker,  # name of the function whose result it must be
+    maker,  # the function whose result it must be
     columns=(),  # that it must have
     kind=pd.DataFrame,  # its type
 ):
@@ -315,9 +315,7 @@ def check_result(
     lacks = [column for column in columns if column not in value] if isinstance(value, kind) else []
     if not isinstance(value, kind) or lacks or (kind is pd.DataFrame and not len(value)):
         what = f" without {', '.join(map(str, lacks[:3])) or 'rows'}" if isinstance(value, kind) else ""
-        raise TypeError(
-            f"{name} must be the {kind.__name__} of {maker}, got {type(value).__name__}{what}: call {maker} first"
-        )
+        raise TypeError(f"{name} must be the {kind.__name__} of {maker}, got {type(value).__name__}{what}")
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #1a4900d5
 def answer_table(

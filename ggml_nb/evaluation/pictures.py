@@ -128,9 +128,8 @@ def plot_clustermap(
     from matplotlib.colors import to_rgb
 
     D, colors = check_distances(D, labels), class_colors(labels, palette)
-    for name, values in {"names": names, **(bars or {})}.items():
-        if values is not None:
-            check_one_each(values[0] if isinstance(values, tuple) else values, len(D), name)
+    for name, values in {**({} if names is None else {"names": names}), **(bars or {})}.items():
+        check_one_each(values[0] if isinstance(values, tuple) else values, len(D), name)
     ax, labels = axes_of(ax), text_of(labels)
     tree = linkage(squareform(D, checks=False), "average", optimal_ordering=len(D) <= 200)
     top, side, bar = (ax.inset_axes(box) for box in ([0, 1.01, 1, 0.17], [-0.055, 0, 0.04, 1], [1.02, 0, 0.035, 0.6]))

@@ -179,6 +179,7 @@ SETS = {"a": ["gene 0"]}
         (lambda A, D, G: gg.prerank_genes(RANKING, SETS, permutation_num=0), "permutation_num == 0"),
         (lambda A, D, G: gg.prerank_genes(RANKING.assign(pattern=np.nan), SETS), "pattern of ranking has missing"),
         (lambda A, D, G: gg.pseudobulk_test(np.eye(3), None), "labels must have one value for each of the 3"),
+        (lambda A, D, G: gg.pseudobulk_test(np.ma.masked_equal(np.eye(3), 1), [1, 2, 1]), "masked array, whose mask"),
         (lambda A, D, G: gg.pseudobulk_test(np.eye(3), "abc"), "labels must have one value for each of the 3"),
         (lambda A, D, G: gg.pseudobulk_test(np.eye(3), [1, 2, 1], groups=5), "groups must have one value for each"),
     ],
