@@ -6,8 +6,11 @@
 __all__ = ['make_cloud', 'make_distributions']
 
 # %% ../../nbs/1_method/13_synthetic.ipynb #b73d90ab
+from numbers import Real
+
 import numpy as np
 
+from .arrays import generator_of
 from .distributions import Distributions
 
 # %% ../../nbs/1_method/13_synthetic.ipynb #cd1f08e9
@@ -43,8 +46,9 @@ def make_distributions(
     whole = all(isinstance(x, (int, np.integer)) and x is not True for x in given)
     if not whole or dim < 2 or n_per_class < 1 or n_points < 1:
         raise ValueError(f"need dim >= 2, n_per_class >= 1 and n_points >= 1, whole numbers, got {given}")
-    rng = np.random.default_rng(seed)
-    scale = (1000 if dim == 2 else 1) if noise_scale is None else noise_scale
+    rng, scale = generator_of(seed), (1000 if dim == 2 else 1) if noise_scale is None else noise_scale
+    if not isinstance(scale, Real) or not 0 <= scale < np.inf:
+        raise ValueError(f"noise_scale must be a finite number of at least 0, got {noise_scale!r}")
     offsets = 3 * np.arange(n_per_class)
     clouds = [make_cloud(shift, offset, dim, n_points, scale, rng) for shift in (5, 10, 15) for offset in offsets]
     names = ["signal"] + [f"noise {i}" for i in range(1, dim)]

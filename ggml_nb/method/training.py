@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
+from .arrays import check_counts, generator_of
 from .distributions import Distributions
 from .loss import regularizer, triplet_loss
 from .triplets import make_triplets, unique_pairs
@@ -51,10 +52,11 @@ def train_ggml(
     costs=None,  # function of embedded points (N, k) and pairs (P, 2) to costs (P,), default `pot_costs`
 ) -> np.ndarray:  # W (k, d)
     "The paper's procedure, with a rate that decays: Adam on the loss of fresh triplets (eq. 6 to 10), W random."
+    check_counts(rank=rank, epochs=epochs, n_neighbors=n_neighbors, batch_size=batch_size)
     data = clouds if isinstance(clouds, Distributions) else Distributions.from_list(clouds, labels)
     X = data.points.toarray() if sparse.issparse(data.points) else data.points
     X, costs = torch.from_numpy(X.astype(np.float64)), costs or pot_costs(data)
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     W = torch.from_numpy(rng.uniform(-1, 1, (rank, data.d))).requires_grad_()
     adam = torch.optim.Adam([W], lr)
     for epoch in range(epochs):

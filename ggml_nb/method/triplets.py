@@ -8,6 +8,8 @@ __all__ = ['refuse_fractions', 'check_classes', 'make_triplets', 'all_triplets',
 # %% ../../nbs/1_method/15_triplets.ipynb #e6d1224d
 import numpy as np
 
+from .arrays import as_names, check_counts, generator_of
+
 # %% ../../nbs/1_method/15_triplets.ipynb #c7e594f7
 def refuse_fractions(
     names,  # (C,) of classes
@@ -43,10 +45,11 @@ def make_triplets(
     batches=None,  # (n,) only samples of one batch are compared
 ) -> np.ndarray:  # (T, 3) int: rows (i, j, k) with c_i = c_j != c_k and i != j
     "For each j, t members of its class times t of each other class: n t^2 (C - 1) triplets (section 3)."
-    if isinstance(t, bool) or not isinstance(t, (int, np.integer)) or t < 1:
-        raise ValueError(f"t must be a whole number of at least 1, got {t!r}")
-    rng, members = np.random.default_rng(seed), check_classes(labels)
-    batches = None if batches is None else np.asarray(batches)
+    check_counts(t=t)
+    rng, members, n = generator_of(seed), check_classes(labels), len(labels)
+    batches = None if batches is None else as_names(batches, n, "batches")
+    if cost is not None and (np.shape(cost) != (n, n) or not np.isfinite(cost).all()):
+        raise ValueError(f"cost must be a table of {n} times {n} finite distances, got shape {np.shape(cost)}")
 
     def draw(pool, j):
         if batches is not None:
