@@ -19,6 +19,7 @@ from sklearn.metrics import pairwise_distances
 
 from .arrays import warn
 from .distributions import as_points, as_weights
+from .mahalanobis import euclidean_distances, handy_unit
 
 # %% ../../nbs/1_method/14_transport.ipynb #bd2c8c91
 def ground_distances(
@@ -27,18 +28,22 @@ def ground_distances(
     metric="euclidean",  # a metric of SciPy's cdist; for CSR one of scikit-learn's sparse metrics
 ) -> np.ndarray:  # (n, m) float64
     "All ground distances d(x, y) between two clouds; CSR stays CSR, and there 1e-8 of the points' norms is rounding."
-    P, Q = P.astype(np.float64), Q.astype(np.float64)
-    if sparse.issparse(P):
-        C = pairwise_distances(P, Q, metric=metric)
-    else:
-        C = cdist(P, Q, "cityblock" if metric == "manhattan" else metric)
+    P, Q = as_points(P, "P", np.float64), as_points(Q, "Q", np.float64)
+    if P.shape[1] != Q.shape[1]:
+        raise ValueError(f"P and Q must have the same number of features, got {P.shape[1]} and {Q.shape[1]}")
+    try:
+        if sparse.issparse(P) or sparse.issparse(Q):
+            unit = handy_unit(max(abs(P).max(), abs(Q).max()), 1) if metric == "euclidean" else 1.0
+            C = unit * pairwise_distances(P / unit, Q / unit, metric=metric)
+        elif metric == "euclidean":
+            C = euclidean_distances(P, Q)
+        else:
+            C = cdist(P, Q, "cityblock" if metric == "manhattan" else metric)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"metric {metric!r} is none that SciPy or scikit-learn has for such points: {error}") from None
     if not np.isfinite(C).all():
         why = "they are too far apart for numbers, or it is not defined for them, as for rows of zeros"
         raise ValueError(f"metric {metric!r} gives no finite distance for some points: {why}")
-    if metric == "euclidean" and not sparse.issparse(P):
-        near = C < 1e-150  # whose squares are lost
-        for x in np.flatnonzero(near.any(axis=1)):
-            C[x, near[x]] = np.hypot.reduce(P[x] - Q[near[x]], axis=1, initial=0.0)
     return C
 
 
@@ -194,9 +199,6 @@ def wasserstein(
     if (P is None) != (Q is None) or (P is None) == (cost is None):
         raise ValueError("give two clouds, P and Q, or a matrix of costs, as wasserstein(cost=C)")
     if cost is None:
-        P, Q = as_points(P, "P", np.float64), as_points(Q, "Q", np.float64)
-        if P.shape[1] != Q.shape[1]:
-            raise ValueError(f"P and Q must have the same number of features, got {P.shape[1]} and {Q.shape[1]}")
         cost = ground_costs(P, Q, p=as_power(p))
     elif p != 1:
         raise ValueError(f"a cost is used as given: leave out p={p}, or raise the cost to it")

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BLOCK', 'one_blas_thread', 'all_pairs', 'pair_index', 'plan_costs_of', 'transport_pairs', 'bounds', 'solve_pairs',
            'solve_pair', 'in_threads', 'blocks', 'OneThread', 'check_pairs', 'threads_of', 'PairwiseTransport',
-           'clouds_of', 'handy_unit', 'in_units', 'warn_of_gaps', 'Plans', 'of_last', 'as_cotangent', 'of_last_solve',
-           'Certificate', 'embedded_costs', 'useful_threads', 'pair_costs', 'pairwise_wasserstein']
+           'clouds_of', 'in_units', 'warn_of_gaps', 'Plans', 'of_last', 'as_cotangent', 'of_last_solve', 'Certificate',
+           'embedded_costs', 'useful_threads', 'pair_costs', 'pairwise_wasserstein']
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b55310f1
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
-from joblib import effective_n_jobs
+from joblib import cpu_count
 from scipy import sparse
 from scipy.spatial.distance import squareform
 from threadpoolctl import ThreadpoolController
@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from ..method.arrays import warn
 from ..method.distributions import check_clouds, patch
-from ..method.mahalanobis import project, pull_back
+from ..method.mahalanobis import handy_unit, project, pull_back
 from ..method.transport import OTResult, as_power, certify, ground_costs, solve_dense, unsettled, warn_of_gap
 from .simplex import NOWHERE, UNIT, State, jit
 from .warmstart import transport
@@ -210,7 +210,8 @@ def threads_of(
     "A number of threads."
     if n_jobs is not None and (not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool) or n_jobs == 0):
         raise ValueError(f"n_jobs must be a number of threads, or None for all cores, got {n_jobs!r}")
-    return effective_n_jobs(-1 if n_jobs is None else n_jobs)
+    jobs = -1 if n_jobs is None else n_jobs  # joblib's own count would be 1 in a child process, which may have threads
+    return jobs if jobs > 0 else max(cpu_count() + 1 + jobs, 1)
 
 
 class PairwiseTransport:
@@ -268,14 +269,6 @@ def _embedded(self: PairwiseTransport, Z):
     return np.array(Z, dtype=np.float64)
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #3c926ee9
-def handy_unit(
-    size,  # of the embedded points: their largest number
-    p,  # power of the distance
-) -> float:  # a power of 2
-    "1, or the size itself where powers of distances of that size would leave the range of numbers."
-    return 1.0 if size == 0 or abs(np.log10(size)) * max(p, 2) < 100 else float(2.0 ** np.round(np.log2(size)))
-
-
 def in_units(
     costs,  # (P,) in some unit to the power p
     gaps,  # (P,)

@@ -18,8 +18,9 @@ from tqdm.auto import tqdm
 
 from ..method.arrays import warn
 from ..method.distributions import patch
+from ..method.mahalanobis import handy_unit
 from ..method.transport import OTResult, certify, ground_costs
-from .pairs import Certificate, PairwiseTransport, Plans, as_cotangent, clouds_of, handy_unit, of_last
+from .pairs import Certificate, PairwiseTransport, Plans, as_cotangent, clouds_of, of_last
 from .pairs import of_last_solve
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #7c50e27a

@@ -1,15 +1,19 @@
 """Optimal transport against POT and SciPy, and the axioms of a distance."""
 
+import multiprocessing
+
 import numpy as np
 import ot
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joblib import cpu_count
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from ggml_nb import Distributions, PairwiseTransport, pairwise_wasserstein, project, wasserstein
+from ggml_nb.solver.pairs import threads_of
 
 seeds = st.integers(0, 10**6)
 quick = settings(max_examples=25, deadline=None)
@@ -117,6 +121,11 @@ def test_threads_change_nothing():
     one, two = PairwiseTransport(D, n_jobs=1), PairwiseTransport(D, n_jobs=2)
     assert np.array_equal(one.solve(W), two.solve(W))
     assert np.array_equal(one.grad(one.gaps * 0 + 1), two.grad(two.gaps * 0 + 1))
+
+
+def test_a_child_process_has_the_threads_that_it_asks_for():
+    with multiprocessing.get_context("forkserver").Pool(1) as pool:
+        assert pool.map(threads_of, [2, 1, -1, -1000]) == [2, 1, cpu_count(), 1]
 
 
 def test_coinciding_clouds_and_zero_map():
