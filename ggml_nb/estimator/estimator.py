@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from ..method.arrays import warn
+from ..method.arrays import generator_of, warn
 from .epoch import LinearMap, with_points
 from .metric import LearnedMetric, embed_points
-from .scale import feature_scale, per_scale
+from .scale import feature_means, feature_scale, per_scale, point_masses
 from .start import lean_on_plain, plain_share, scale_features, training_coordinates
 from .stopping import Run, make_optimizer, set_goal, stopping_rule, train
 from ..method.distributions import Distributions, check_distributions, patch
@@ -80,10 +80,7 @@ def check_parameters(
     jobs = 1 if model.n_jobs is None else model.n_jobs
     if not isinstance(jobs, numbers.Integral) or isinstance(jobs, bool) or jobs == 0:
         raise ValueError(f"n_jobs must be a number of threads, or None for all cores, got {model.n_jobs!r}")
-    try:
-        np.random.default_rng(model.random_state)
-    except (TypeError, ValueError):
-        raise ValueError(f"random_state must be a seed, a Generator or None, got {model.random_state!r}") from None
+    generator_of(model.random_state, "random_state")
     path = model.checkpoint
     if not isinstance(path, (str, os.PathLike, type(None))) or path == "" or os.path.isdir(path or ""):
         raise ValueError(f"checkpoint must be the path of a file, got {path!r}")
@@ -192,7 +189,7 @@ def make_problem(
 
     frame = per_scale(scale)
     points = scale_features(data.points, frame)
-    return with_points(data, points), make_map(points, model.metric), frame, None
+    return with_points(data, points), make_map(points, model.metric, point_masses(data)), frame, None
 
 # %% ../../nbs/3_estimator/37_estimator.ipynb #40624d89
 def start_stays(
@@ -263,7 +260,8 @@ def fit(
         from ggml_nb.estimator.checkpoint import Checkpoint
 
         checkpoint = Checkpoint(self.checkpoint, self, data, rng)
-    scale = feature_scale(data.points)
+    mass = point_masses(data)
+    scale = feature_scale(data.points, mass)
     if not scale.any():
         raise ValueError("every feature is constant: points that do not differ cannot be told apart")
     trained, mapping, frame, start = make_problem(self, learned, scale, rng)
@@ -283,15 +281,17 @@ def fit(
     vars(fitted).update(mapping.learned(frame, goal.typical))
     fitted.shrinkage_, fitted.n_axes_ = shrinkage_of(self, start), len(vars(fitted).get("components_", []))
     if fitted.shrinkage_:  # the learned rows stay the first
-        fitted.components_ = lean_on_plain(fitted.components_, start.plain, points, fitted.shrinkage_)
+        fitted.components_ = lean_on_plain(fitted.components_, start.plain, points, fitted.shrinkage_, mass)
     kinds = [(name, np.float64) for name in run.history[0]]
     fitted.history_ = np.array([tuple(row.values()) for row in run.history], kinds)
-    fitted.scale_, fitted.mean_ = scale, np.asarray(points.mean(axis=0), dtype=np.float64).ravel()
+    fitted.scale_, fitted.mean_ = scale, feature_means(points, mass).astype(np.float64)
     fitted.converged_, fitted.n_iter_, fitted.n_features_in_ = rule.converged, len(run.history), data.d
-    fitted.feature_names_in_, fitted.classes_, fitted.source_ = data.feature_names, data.class_names, data.source
+    own = (x.copy() for x in (data.feature_names, data.class_names, data.source))  # which nobody else can change
+    fitted.feature_names_in_, fitted.classes_, fitted.source_ = own
     linear = hasattr(fitted, "components_")
     Z = linear_image(points, fitted.components_) if linear else embed_points(fitted, points)
-    fitted.clouds_ = with_points(data, Z.astype(np.float32))
+    fitted.clouds_ = with_points(data, Z)
+    vars(fitted.clouds_).update({k: v.copy() for k, v in vars(fitted.clouds_).items() if hasattr(v, "copy")})
     warn_of_doubts(fitted, goal, run)
     self.__dict__ = vars(fitted)  # at once: what fails or is asked meanwhile finds the earlier fit
     return self

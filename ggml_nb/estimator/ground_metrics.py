@@ -13,6 +13,7 @@ import torch
 from scipy import sparse
 
 from .epoch import LinearMap
+from .scale import feature_means
 from .start import scale_features
 
 # %% ../../nbs/3_estimator/36_ground_metrics.ipynb #d8da16f5
@@ -80,13 +81,14 @@ class NetworkMap:
         self,
         points,  # (N, d) ndarray; it is centred: a network, unlike a matrix, sees where the origin is
         network,  # torch.nn.Module from (N, d) to (N, k); it is copied
+        mass=None,  # (N,) of `point_masses`
     ):
         if sparse.issparse(points):
             raise TypeError("a network needs dense points; give it an embedding, for example use_rep='X_pca'")
         self.network = copy.deepcopy(network).cpu()
         if not self.parameters():
             raise ValueError(f"metric must have parameters to train, got {network}")
-        self.center = points.mean(axis=0)
+        self.center = feature_means(points, mass)
         self.points = torch.as_tensor(np.asarray(points - self.center), dtype=self.parameters()[0].dtype)
 
     def parameters(self):
@@ -124,11 +126,12 @@ class NetworkMap:
 def make_map(
     points,  # (N, d) unit-free
     metric,  # "diagonal", a torch.nn.Module, or a class that takes points
+    mass=None,  # (N,) of `point_masses`
 ):
     "The embedding that `metric` asks for, where it is not a matrix."
     if isinstance(metric, type):
         return metric(points)
-    return DiagonalMap(points) if isinstance(metric, str) else NetworkMap(points, metric)
+    return DiagonalMap(points) if isinstance(metric, str) else NetworkMap(points, metric, mass)
 
 
 def embed_new(

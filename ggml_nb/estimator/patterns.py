@@ -17,8 +17,9 @@ from scipy.stats import t as t_distribution
 from sklearn.decomposition import TruncatedSVD
 
 from .fisher import partner_pairs
-from .scale import feature_scale, per_scale
-from ..method.mahalanobis import project
+from .scale import feature_scale, per_scale, point_masses
+from ..method.distributions import check_clouds
+from ..method.mahalanobis import as_matrix, handy_unit, project
 from ..solver.pairs import PairwiseTransport, Plans
 
 # %% ../../nbs/3_estimator/37b_patterns.ipynb #91151660
@@ -175,8 +176,10 @@ def feature_patterns(
     seed=0,  # of the draws
 ) -> Patterns:
     "(S_diff - S_same) w over its moderated standard error between donors, for rows of W and overall."
-    few = distributions.subsample(n_points, seed)
-    inverse = per_scale(feature_scale(few.points))
+    check_clouds(distributions)
+    W = as_matrix(W, distributions.d)
+    W, few = W / handy_unit(np.abs(W).max(), 1), distributions.subsample(n_points, seed)
+    inverse = per_scale(feature_scale(few.points, point_masses(few)))
     points = few.points @ sparse.diags_array(inverse) if sparse.issparse(few.points) else few.points * inverse
     arrows, Z = signed_arrows(plain_plans(points, few, n_jobs=n_jobs, seed=seed)), project(few.points, W)
     kept = np.unique(arrows.sample[arrows.mass != 0])  # samples with partners of both sorts

@@ -10,7 +10,6 @@ __all__ = ['Start', 'search_basis', 'reduce_points', 'search_space', 'spectral_s
 from typing import NamedTuple
 
 import numpy as np
-from joblib import effective_n_jobs
 from scipy import sparse
 from scipy.linalg import eigh
 from sklearn.cluster import MiniBatchKMeans
@@ -18,8 +17,8 @@ from sklearn.utils.extmath import randomized_svd
 
 from .fisher import both_scatters, chance_share, partner_pairs, real_axes, ridge_rule, whitened_axes
 from ..method.mahalanobis import as_matrix, project, row_blocks
-from ..solver.pairs import PairwiseTransport, in_threads
-from .scale import feature_scale, per_scale
+from ..solver.pairs import PairwiseTransport, in_threads, threads_of
+from .scale import feature_moments, feature_scale, per_scale, point_masses
 
 # %% ../../nbs/3_estimator/33_start.ipynb #a09963e9
 class Start(NamedTuple):
@@ -66,10 +65,10 @@ def reduce_points(
     n_jobs=None,  # threads, None for all cores
 ):  # (N, q) float64
     "Coordinates of the points in the search space, centred; computed block by block in threads."
-    n_jobs = effective_n_jobs(-1 if n_jobs is None else n_jobs)
     # float32 takes less than half the time, and CSR has zeros: no offset hides digits, as it may in dense features
     columns = frame.T.astype(np.float32 if sparse.issparse(points) else np.float64)
-    B = np.vstack(in_threads(lambda rows: points[rows] @ columns, row_blocks(points), n_jobs)).astype(np.float64)
+    parts = in_threads(lambda rows: points[rows] @ columns, row_blocks(points), threads_of(n_jobs))
+    B = np.vstack(parts).astype(np.float64)
     return B - B.mean(axis=0)
 
 # %% ../../nbs/3_estimator/33_start.ipynb #space001
@@ -82,7 +81,7 @@ def search_space(
 ):  # Distributions of few points, 1 / scale (d,), points over scale (N, d), basis (d, q), coordinates (N, q) float64
     "Where a start looks for its axes: some points of each distribution, unit-free, in the directions that count."
     few = distributions.subsample(n_points, seed)
-    inverse = per_scale(feature_scale(distributions.points) if scale is None else scale)
+    inverse = per_scale(feature_scale(distributions.points, point_masses(distributions)) if scale is None else scale)
     single = sparse.diags_array(inverse.astype(np.float32))  # see `reduce_points`
     Z = few.points @ single if sparse.issparse(few.points) else few.points * inverse
     Q = search_basis(Z, few.sample, seed)
@@ -162,10 +161,12 @@ def lean_on_plain(
     plain,  # (p, d) rows of the plain metric
     points,  # (N, d) ndarray or CSR
     share,  # rho
+    mass=None,  # (N,) of `point_masses`
 ) -> np.ndarray:  # (k + p, d)
     "Rows of (d): the learned ones as they are, and below them the plain ones, with `share` of the total variance."
     both = np.vstack([W, plain])
-    variance = project(points, both).var(axis=0)
+    Z = project(points, both)
+    variance = Z.var(axis=0) if mass is None else feature_moments(Z, mass)[1]
     learned, own = variance[: len(W)].sum(), variance[len(W) :].sum()
     both[len(W) :] *= np.sqrt(share / (1 - share) * learned / max(own, np.finfo(float).tiny))
     return both
