@@ -19,7 +19,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .epoch import with_points
 from ..method.arrays import plain_type, text_of
-from ..method.distributions import Distributions, as_points, check_distributions, patch, stack_clouds
+from ggml_nb.method.distributions import (
+    Distributions,
+    as_points,
+    check_distributions,
+    list_of_clouds,
+    patch,
+    stack_clouds,
+)
 from ..method.mahalanobis import mahalanobis_matrix, match_features, project
 from ..solver.pairs import embedded_costs
 
@@ -162,8 +169,8 @@ def embedded(
 ) -> tuple:  # the Distributions, and its points in the learned space (N, k)
     "Clouds and where the metric puts their points; a list of arrays, unlike one of DataFrames, names no features."
     check_is_fitted(self, "n_iter_")
-    labels = None if isinstance(X, Distributions) else np.zeros(len(X) if hasattr(X, "__len__") else 0, dtype=int)
-    data = check_distributions(X, labels)
+    X = X if isinstance(X, Distributions) else list_of_clouds(X)
+    data = check_distributions(X, None if isinstance(X, Distributions) else np.zeros(len(X), dtype=int))
     return data, embed_points(self, data.points if names_of(X) is None else X)
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #99d1467a
@@ -312,12 +319,15 @@ def score(
     "Share of the clouds whose class is predicted rightly; with target='ordered' Spearman's correlation."
     if y is None and (not isinstance(X, Distributions) or X.class_names.tolist() == ["no label"]):
         raise ValueError("y is missing: score needs the true label of each cloud, and these clouds carry none")
-    truth = X.classes if y is None else y
+    X = X if isinstance(X, Distributions) else list_of_clouds(X)
+    truth = X.classes if y is None else plain_type(y, "y")
+    if np.shape(truth) != (len(X),):
+        raise ValueError(f"y must have one label for each of {len(X)} clouds, got shape {np.shape(truth)}")
     if self.target == "ordered":
         from ggml_nb.estimator.ordered import spearman
 
         return spearman(truth, self.predict(X))
-    return float(accuracy_score(plain_type(truth), self.predict(X)))
+    return float(accuracy_score(truth, self.predict(X)))
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #5783e5e0
 @patch
