@@ -18,15 +18,8 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .epoch import with_points
-from ..method.arrays import plain_type, text_of
-from ggml_nb.method.distributions import (
-    Distributions,
-    as_points,
-    check_distributions,
-    list_of_clouds,
-    patch,
-    stack_clouds,
-)
+from ..method.arrays import as_points, plain_type, stack_clouds, text_of
+from ..method.distributions import Distributions, check_distributions, list_of_clouds, patch
 from ..method.mahalanobis import mahalanobis_matrix, match_features, project
 from ..solver.pairs import embedded_costs
 
