@@ -298,7 +298,7 @@ def predict(
     if self.target == "ordered":
         from ggml_nb.estimator.ordered import neighbour_mean
 
-        return neighbour_mean(self.distances_to_fit(X), self.clouds_.classes)
+        return neighbour_mean(self.distances_to_fit(X, NEIGHBOURS), self.clouds_.classes, NEIGHBOURS)
     winner = self.predict_proba(X).argmax(axis=1)
     return np.asarray(self.classes_)[winner]
 

@@ -26,6 +26,7 @@ from ggml_nb import (
 from ggml_nb.estimator.fisher import chance_share, partner_pairs, real_axes, ridge_rule, shuffle_labels
 from ggml_nb.estimator.ground_metrics import DiagonalMap, NetworkMap
 from ggml_nb.estimator.metric import nearest_costs
+from ggml_nb.estimator.ordered import neighbour_mean
 from ggml_nb.estimator.start import reduce_points, search_basis, spectral_start
 from ggml_nb.solver.pairs import PairwiseTransport
 
@@ -582,6 +583,15 @@ def test_what_is_skipped_is_not_among_the_nearest():
             assert np.array_equal(few[np.isfinite(few)], every[np.isfinite(few)])
             solved += np.isfinite(few).mean() / 9
         assert np.isfinite(few).all() and (solved < 0.9 or trial % 2 == 0)
+
+
+def test_numbers_are_predicted_from_the_nearest_alone():
+    clouds = make_distributions(5, n_per_class=6, n_points=10, noise_scale=2, seed=0)
+    ordered = Distributions(clouds.points, clouds.sample, np.arange(18.0))
+    model = GGML(target="ordered", max_epochs=1, random_state=0).fit(ordered.subset(np.arange(0, 18, 2)))
+    new = ordered.subset(np.arange(1, 18, 2))
+    D = model.distances_to_fit(new)
+    assert np.array_equal(model.predict(new), neighbour_mean(D, model.clouds_.classes))
 
 
 def test_a_fit_that_ends_in_an_error_changes_nothing():
