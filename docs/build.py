@@ -42,7 +42,7 @@ warn_of_doubts grouped_split mend_split split_distributions clustering_scores as
 shuffle_within partition other_labellings majority_answers accuracy_interval read_clouds fit_anndata write_result
 learned_record fitted_distributions project_anndata sample_means plot_genes plot_ranking class_means learned_axes
 metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top warn_of_gap check_problem
-as_power refuse_fractions read_colors check_result kinds_of axes_of check_one_each as_rng as_seed refuse_masked
+as_power refuse_fractions read_colors check_result kinds_of axes_of check_one_each as_seed refuse_masked
 check_counts check_index check_path list_of_clouds
 """.split()
 )  # exported functions of the core path whose code is not what the lesson is about: folded under their name

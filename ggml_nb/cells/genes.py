@@ -28,8 +28,7 @@ from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear
 from ..estimator.ordered import as_classes
 from ..estimator.patterns import Patterns, feature_patterns
-from ..method.arrays import as_array, as_names, plain_type, warn
-from .selection import as_rng
+from ..method.arrays import as_array, as_names, generator_of, plain_type, warn
 from ..evaluation.evaluation import check_result
 from ..evaluation.pictures import as_text, axes_of, class_colors, sorted_classes
 
@@ -205,7 +204,7 @@ def gene_stability(
         raise TypeError(f"model must be a GGML, for its parameters, got {type(model).__name__}")
     check_top(top)
     check_scalar(n_refits, "n_refits", numbers.Integral, min_val=1)
-    rng, count = as_rng(seed), np.zeros(distributions.d)
+    rng, count = generator_of(seed), np.zeros(distributions.d)
     trial, top = clone(model).set_params(checkpoint=None, verbose=0), min(top, -(-distributions.d // 2))
     known = as_classes(distributions, model.target)
     for _ in tqdm(range(n_refits), "refits", disable=not verbose):

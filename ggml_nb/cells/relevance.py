@@ -22,7 +22,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar
 
-from ..method.arrays import text_of
+from ..method.arrays import generator_of, text_of
 from ..method.distributions import Distributions, check_clouds
 from .genes import check_top, donor_half, learned_axes, metric_matrix
 from ..method.mahalanobis import project, pull_back
@@ -32,7 +32,7 @@ from .scrna import fitted_distributions, from_anndata, read_clouds
 from .store import read_table
 from ..estimator.estimator import GGML, check_parameters
 from ..evaluation.chance import accuracy_interval, permutation_test
-from .selection import as_rng, as_seed
+from .selection import as_seed
 from ..evaluation.baselines import kinds_of
 from ..evaluation.evaluation import check_result, cross_validate
 from ..evaluation.pictures import axes_of
@@ -53,7 +53,7 @@ def cell_relevance(
         check_scalar(value, name, numbers.Integral, min_val=1)
     if not isinstance(threshold, numbers.Real) or not 0 <= threshold <= 1:
         raise ValueError(f"threshold must lie between 0 and 1, got {threshold!r}")
-    D, rng = distributions, as_rng(seed)
+    D, rng = distributions, generator_of(seed)
     trial = clone(GGML(random_state=seed) if model is None else model).set_params(checkpoint=None, verbose=0)
     label = D.labels[D.sample]
     right, count = np.zeros(len(label)), np.zeros(len(label))

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_scalar
 
-from .selection import as_rng, as_seed
+from .selection import as_seed
 
 # %% ../../nbs/5_cells/53_simulation.ipynb #faf41ea5
 def draw_counts(
@@ -139,7 +139,7 @@ def make_scrna(
         if not isinstance(value, numbers.Real) or not np.isfinite(value) or (value < 0 and name != "effect"):
             raise ValueError(f"{name} must be a finite number{' of at least 0' * (name != 'effect')}, got {value!r}")
     seed = as_seed(seed)
-    rng = as_rng(seed)
+    rng = np.random.default_rng(seed)
     base = rng.normal(-1.5, 1.2, n_genes)  # log mean expression
     types = base + rng.normal(0, 1.5, (n_types, n_genes)) * (rng.random((n_types, n_genes)) < 0.1)
     differential = np.zeros(n_genes, dtype=bool)
