@@ -108,7 +108,7 @@ report()
 """)
     off = ("solver.sinkhorn", "solver.cluster", "estimator.checkpoint", "estimator.ground_metrics")
     assert not {f"ggml_nb.{name}" for name in off} & loaded
-    assert len(entered) <= 12
+    assert len(entered) <= 11
 
 
 def test_the_command_enters_what_it_shows_and_no_more(tmp_path):

@@ -21,14 +21,14 @@ from sklearn.base import clone
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
-from ..method.distributions import check_clouds
 from ..method.mahalanobis import as_matrix, some_names
 from .scrna import fitted_distributions, record, sample_means
 from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear
 from ..estimator.ordered import as_classes
 from ..estimator.patterns import Patterns, feature_patterns
-from ..method.arrays import as_array, as_names, generator_of, plain_type, warn
+from ..method.arrays import as_array, as_names, plain_type, warn
+from ..method.distributions import check_clouds, generator_of
 from ..evaluation.evaluation import check_result
 from ..evaluation.pictures import as_text, axes_of, class_colors, sorted_classes
 

@@ -22,8 +22,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar
 
-from ..method.arrays import generator_of, text_of
-from ..method.distributions import Distributions, check_clouds
+from ..method.arrays import text_of
+from ..method.distributions import Distributions, check_clouds, generator_of
 from .genes import check_top, donor_half, learned_axes, metric_matrix
 from ..method.mahalanobis import project, pull_back
 from ..solver.pairs import PairwiseTransport, pairwise_wasserstein

@@ -18,7 +18,8 @@ from sklearn.utils import check_scalar
 
 from .store import columns_of, read_table
 from ..estimator.scale import feature_moments
-from ..method.arrays import as_codes, as_points, generator_of, plain_type, warn
+from ..method.arrays import as_codes, as_points, plain_type, warn
+from ..method.distributions import generator_of
 from ..method.mahalanobis import some_names
 
 # %% ../../nbs/5_cells/52a_selection.ipynb #7c1d09e4

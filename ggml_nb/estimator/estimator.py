@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from ..method.arrays import generator_of, warn
+from ..method.arrays import warn
 from .epoch import LinearMap, with_points
 from .metric import LearnedMetric, embed_points
 from .scale import feature_means, feature_scale, per_scale, point_masses
 from .start import lean_on_plain, plain_share, scale_features, training_coordinates
 from .stopping import Run, make_optimizer, set_goal, stopping_rule, train
-from ..method.distributions import Distributions, check_distributions, patch
+from ..method.distributions import Distributions, check_distributions, generator_of, patch
 from ..method.loss import NORMS
 from ..method.mahalanobis import linear_image
 from ..method.triplets import check_classes

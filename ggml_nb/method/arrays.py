@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['WRAPPERS', 'SHARED', 'LONG', 'warn', 'check_sparse', 'warn_if_rounded', 'refuse_masked', 'as_array', 'check_finite',
            'as_points', 'owned', 'as_weights', 'plain_type', 'text_of', 'sorted_names', 'as_codes', 'as_names',
-           'as_sample', 'stack_clouds', 'check_counts', 'generator_of']
+           'as_sample', 'stack_clouds']
 
 # %% ../../nbs/1_method/11a_arrays.ipynb #55ad8902
 import os
 import sys
 import warnings
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -291,23 +290,3 @@ def stack_clouds(
         raise ValueError(f"clouds must share their number of features, got {sorted(widths)}")
     stack = sparse.vstack if any(map(sparse.issparse, clouds)) else np.vstack
     return stack(clouds), np.repeat(np.arange(len(clouds)), [cloud.shape[0] for cloud in clouds])
-
-# %% ../../nbs/1_method/11a_arrays.ipynb #dcc562ec
-def check_counts(
-    **values,  # by the names of the arguments
-):
-    "Whole numbers of at least 1."
-    for name, value in values.items():
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-
-
-def generator_of(
-    seed,  # whole number of at least 0, Generator, or None
-    name="seed",  # argument name for the error message
-) -> np.random.Generator:
-    "The generator of a seed, or the one that was given."
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a whole number of at least 0, a Generator or None, got {seed!r}") from None

@@ -10,8 +10,7 @@ from numbers import Real
 
 import numpy as np
 
-from .arrays import generator_of
-from .distributions import Distributions
+from .distributions import Distributions, generator_of
 
 # %% ../../nbs/1_method/13_synthetic.ipynb #cd1f08e9
 def make_cloud(

@@ -12,8 +12,7 @@ import torch
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
-from .arrays import check_counts, generator_of
-from .distributions import Distributions
+from .distributions import Distributions, check_counts, generator_of
 from .loss import regularizer, triplet_loss
 from .triplets import make_triplets, unique_pairs
 

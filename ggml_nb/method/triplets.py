@@ -8,7 +8,8 @@ __all__ = ['refuse_fractions', 'check_classes', 'make_triplets', 'all_triplets',
 # %% ../../nbs/1_method/15_triplets.ipynb #e6d1224d
 import numpy as np
 
-from .arrays import as_names, check_counts, generator_of
+from .arrays import as_names
+from .distributions import check_counts, generator_of
 
 # %% ../../nbs/1_method/15_triplets.ipynb #c7e594f7
 def refuse_fractions(
