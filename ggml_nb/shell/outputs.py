@@ -131,8 +131,8 @@ def claim(
     "Make the folders above, take the lock, sweep; folders that stay empty go again."
     path = Path(path).resolve()
     made = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path.parent / hidden(path).rstrip(".")):
             sweep(path)
             yield path
@@ -236,8 +236,8 @@ def unfinished(
         kept = keep.iterdir() if keep.is_dir() else []
         if foreign := [file.name for file in kept if file.suffix not in (".npz", ".json", ".part", ".lock")]:
             raise ValueError(f"{keep} holds {foreign[0]}, which is no state of a run: move it, or give another output")
-        keep.mkdir(exist_ok=True)
         try:
+            keep.mkdir(exist_ok=True)
             yield keep
             done = True
         except (ValueError, KeyError, TypeError):  # of the input, unless a fit has begun by then

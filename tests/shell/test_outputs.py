@@ -307,6 +307,32 @@ def test_a_signal_waits_until_a_module_is_loaded(tmp_path):
 
 
 @posix
+@pytest.mark.parametrize("what, folder", [("claim", "new"), ("unfinished", "out.unf"), ("output_folder", ".out.")])
+def test_a_signal_between_two_steps_leaves_nothing(what, folder, tmp_path):
+    "It comes when a folder has been made, before what follows knows of it."
+    code = f"""import os, pathlib, signal, time
+from ggml_nb.shell.cli import Stopped, stoppable
+from ggml_nb.shell.outputs import claim, output_folder, unfinished
+usual = pathlib.Path.mkdir
+
+def mkdir(path, *args, **how):
+    usual(path, *args, **how)
+    if {folder!r} in path.name:
+        os.kill(os.getpid(), signal.SIGTERM)
+        [None for _ in range(10**6)]
+
+pathlib.Path.mkdir = mkdir
+try:
+    with stoppable(), {what}("out" if "{what}" == "output_folder" else "new/out"):
+        print("not interrupted")
+except Stopped:
+    print(os.listdir("."))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout == "[]\n", (done.stdout, done.stderr)
+
+
+@posix
 def test_a_signal_that_compiled_code_makes_an_error_of_is_a_signal(cells, tmp_path):
     "pybind11 says that arguments are wrong when a conversion of one is interrupted: seen in a transform of matplotlib."
     code = """import os, signal
