@@ -35,7 +35,8 @@ def feature_moments(
 
     def total(values, rows, x):  # sum over the points of a block; of CSR over the entries that are stored
         if sparse.issparse(x):  # scipy would add up float32 in float32, however it is asked
-            return np.bincount(x.indices, values * np.repeat(each[rows], np.diff(x.indptr)), d)
+            values = values if mass is None else values * np.repeat(each[rows], np.diff(x.indptr))
+            return np.bincount(x.indices, values, d)
         return values.sum(axis=0, dtype=np.float64) if mass is None else each[rows] @ values
 
     for rows in row_blocks(points):
