@@ -23,7 +23,7 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar
 
-from .evaluation import check_distances, check_labels
+from .evaluation import check_labels, symmetric_table
 from ..method.arrays import as_codes, text_of
 
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #dee39791
@@ -127,7 +127,7 @@ def plot_clustermap(
     "Distances as an image, ordered by average linkage, with the tree above and class colours at the side."
     from matplotlib.colors import to_rgb
 
-    D, colors = check_distances(D, labels), class_colors(labels, palette)
+    D, colors = symmetric_table(D, labels), class_colors(labels, palette)
     for name, values in {**({} if names is None else {"names": names}), **(bars or {})}.items():
         check_one_each(values[0] if isinstance(values, tuple) else values, len(D), name)
     ax, labels = axes_of(ax), text_of(labels)
@@ -288,7 +288,7 @@ def representation_scores(
     k=3,  # neighbours that vote
 ):  # dict: information_retention, and what is known of batch_removal, replicate_robustness, trajectory_correlation
     "How well a table of distances represents samples: the scores of SPARE (Shitov and others, 2025), 1 is best."
-    D = check_distances(distances, labels)
+    D = symmetric_table(distances, labels)
     check_scalar(k, "k", numbers.Integral, min_val=1)
     for name, values in {"batches": batches, "donors": donors, "order": order}.items():
         if values is not None and len(values) != len(D):

@@ -82,9 +82,8 @@ def test_points_without_mass_count_nowhere():
 @pytest.mark.parametrize(
     "call, match",
     [
-        (lambda: gg.knn_score(np.full((15, 15), np.nan), y, *HALVES), "D has 225 missing"),
-        (lambda: gg.knn_score(np.triu(D), y, *HALVES), "D must be symmetric"),
-        (lambda: gg.knn_score(-D, y, *HALVES), "distances of at least 0, got -14"),
+        (lambda: gg.knn_score(np.full((15, 15), np.nan), y, *HALVES), "D has [0-9]+ missing"),
+        (lambda: gg.knn_score(-D, y, *HALVES), "distances of at least 0, got -"),
         (lambda: gg.knn_score(D, y, HALVES[0], [-1, 1]), "test must hold rows of D, whole numbers from 0 to 14"),
         (lambda: gg.knn_score(D, y, [15], HALVES[1]), "train must hold rows of D"),
         (lambda: gg.knn_score(D, y, [], HALVES[1]), "train must hold rows of D"),
@@ -139,3 +138,10 @@ def test_answers_that_are_numbers_have_no_accuracy():
     with pytest.raises(ValueError, match="answers are numbers"):
         gg.accuracy_interval(answers)
     assert "right" not in gg.majority_answers(answers)
+
+
+def test_a_vote_reads_only_the_rows_of_those_asked_about():
+    known, asked = HALVES
+    part = np.full(D.shape, np.nan)  # as where only some pairs have been solved
+    part[np.ix_(asked, known)] = D[np.ix_(asked, known)]
+    assert gg.knn_score(part, y, *HALVES) == gg.knn_score(D, y, *HALVES)
