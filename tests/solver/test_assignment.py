@@ -7,6 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from ggml_nb import Distributions, PairwiseTransport
+from ggml_nb.solver import assignment
 from ggml_nb.solver import pairs as pairs_module
 from ggml_nb.solver.assignment import LANES, assign
 from ggml_nb.solver.pairs import embedded_costs, solve_pair
@@ -17,6 +18,7 @@ CLOUDS = {
     "grid": lambda rng, n: rng.integers(3, size=(2, n, 2)).astype(float),
     "one point": lambda rng, n: np.ones((2, n, 2)),
     "far apart": lambda rng, n: rng.normal(size=(2, n, 2)) + np.array([0, 1e6])[:, None, None],
+    "hubs": lambda rng, n: rng.normal(size=(2, n, 50)) * np.exp(0.5 * rng.normal(size=(2, n, 1))),
     "many scales": lambda rng, n: rng.normal(size=(2, n, 2)) * 10.0 ** rng.integers(-8, 8, (2, n, 1)),
 }
 
@@ -34,6 +36,18 @@ def test_assignment_equals_scipy_and_proves_it(kind):
         assert np.isclose(C[rows, column_of].sum(), C[rows, columns].sum(), rtol=1e-12, atol=1e-13 * C.max())
         reduced = C - f[:, None] - g[:n]
         assert reduced.min() >= -1e-13 * C.max() and abs(reduced[rows, column_of]).max() <= 1e-13 * C.max()
+
+
+def test_prices_are_raised_in_a_war_and_only_there(monkeypatch):
+    raised, usual = [], assignment.bid
+    monkeypatch.setattr(assignment, "bid", lambda *args: raised.append(args[-1]) or usual(*args))
+    rng = np.random.default_rng(6)
+    for sigma, wanted in ((0.0, [0]), (1.0, [0, 1, 1, 0])):
+        X, Y = rng.normal(size=(2, 128, 50)) * np.exp(sigma * rng.normal(size=(2, 128, 1)))
+        C, (*_, column_of, _) = cdist(X, Y), assign.py_func(cdist(X, Y))
+        assert np.sign(raised).tolist() == wanted
+        assert np.isclose(C[np.arange(128), column_of].sum(), C[linear_sum_assignment(C)].sum(), rtol=1e-12)
+        raised.clear()
 
 
 @pytest.mark.parametrize("p", [1, 2, 3])
