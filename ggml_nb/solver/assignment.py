@@ -58,7 +58,7 @@ def bid(C, f, g, row_of, column_of, most, eps):
     return free[:count]
 
 # %% ../../nbs/2_solver/21a_assignment.ipynb #921509bc
-WAR = 0.4  # share of rows left free by the first bids, above which prices are raised by more than is needed
+WAR = 0.4, 150  # rows left free by the first bids, as a share or so many, above which prices are raised by more
 RAISES = (0.2, 0.03)  # by how much, of the spread
 
 
@@ -131,7 +131,7 @@ def assign(C):
     for i in range(1, n):
         g[:n] = np.minimum(g[:n], C[i, :n])
     free = bid(C, f, g, row_of, column_of, 2 * n, 0.0)
-    if len(free) > WAR * n:
+    if len(free) > min(WAR[0] * n, WAR[1]):
         for share in RAISES:
             bid(C, f, g, row_of, column_of, 20 * n, share * spread(C, g))
         free = bid(C, f, g, row_of, column_of, 2 * n, 0.0)
