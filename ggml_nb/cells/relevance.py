@@ -32,7 +32,7 @@ from .scrna import fitted_distributions, from_anndata, read_clouds
 from .store import read_table
 from ..estimator.estimator import GGML, check_parameters
 from ..evaluation.chance import accuracy_interval, permutation_test
-from .selection import as_seed
+from .selection import as_seed, cells_where
 from ..evaluation.baselines import kinds_of
 from ..evaluation.evaluation import check_result, cross_validate
 from ..evaluation.pictures import axes_of
@@ -121,6 +121,7 @@ def compare_cell_types(
     n_splits=10,
     n_permutations=19,
     seed=0,
+    where=None,  # dict of column of obs and a value, or several: only such cells
     **kwargs,  # for `from_anndata`: group_key, n_cells, ...
 ):  # DataFrame, a row a type, best first: cells, samples, lacking, accuracy, low, high, p_value, fdr, note
     "How well each cell type alone tells held-out patients: balanced accuracy, 95 % over donors, permutation p."
@@ -135,6 +136,7 @@ def compare_cell_types(
         raise TypeError("min_cells is `least` here: the cells of a type that a sample must have")
     if isinstance(model, GGML):
         check_parameters(model)
+    adata = adata if where is None else adata[cells_where(adata.obs, where, None)]
     # what is wrong with the table or an argument is raised here, and noted below only where it is of one type
     known = adata if adata.obs[cell_type_key].notna().all() else adata[adata.obs[cell_type_key].notna()]
     quiet = {"say": lambda message: None}  # each type says it

@@ -251,6 +251,9 @@ def find_genes(
         found = np.where((found < 0) & (place >= 0), once[place], found)
     if (found < 0).any():
         raise KeyError(f"gene_filter: {some_names(wanted[found < 0])} not among the {len(names)} genes")
+    if len(again := found[pd.Index(found).duplicated()]):
+        name, symbol = wanted[found == again[0]][:2]
+        raise ValueError(f"gene_filter: {name!r} and {symbol!r} are name and symbol of one gene: keep one")
     return found
 
 # %% ../../nbs/5_cells/52a_selection.ipynb #b09b8db4

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WRAPPERS', 'SHARED', 'LONG', 'warn', 'check_sparse', 'warn_if_rounded', 'refuse_masked', 'as_array', 'check_finite',
-           'as_points', 'owned', 'as_weights', 'plain_type', 'text_of', 'sorted_names', 'as_codes', 'as_names',
-           'as_sample', 'stack_clouds']
+           'as_points', 'owned', 'masses_of', 'as_weights', 'plain_type', 'text_of', 'sorted_names', 'as_codes',
+           'as_names', 'as_sample', 'stack_clouds']
 
 # %% ../../nbs/1_method/11a_arrays.ipynb #55ad8902
 import os
@@ -150,6 +150,17 @@ def owned(
     return points.copy()
 
 # %% ../../nbs/1_method/11a_arrays.ipynb #a8377f7e
+def masses_of(
+    weights,  # (N,) non-negative
+    sample,  # (N,) int: the distribution of each point
+    n,  # number of distributions
+) -> np.ndarray:  # (n,)
+    "Mass of each distribution; 1 where it is 1 but for rounding: divided again, the last digits would differ."
+    total, count = (np.bincount(sample, w, minlength=n) for w in (weights, None))
+    total[np.abs(total - 1) <= count * np.finfo(np.float64).eps] = 1
+    return total
+
+
 def as_weights(
     weights,  # (N,) non-negative, or None for uniform
     sample,  # (N,) int: the distribution of each point
@@ -162,12 +173,11 @@ def as_weights(
         raise ValueError(f"weights must have shape ({len(sample)},), one per point, got {weights.shape}")
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ValueError("weights must be finite and non-negative")
-    total = np.bincount(sample, weights, minlength=n)
+    total = masses_of(weights, sample, n)
     if (total <= 0).any():
         raise ValueError(f"weights of distribution {int(np.argmin(total))} sum to 0: give it mass or drop it")
     if not np.isfinite(total).all():
         raise ValueError("weights are so large that their sum overflows: divide them by their maximum")
-    total[np.abs(total - 1) < 1e-12] = 1  # normalised before: again it would differ in the last digit
     return weights / total[sample]
 
 # %% ../../nbs/1_method/11a_arrays.ipynb #11a00typ
@@ -186,7 +196,7 @@ def plain_type(
         room = 4 * len(longest) * len(array)  # NumPy gives each name that of the longest
         if len(longest) > LONG and room > 2**26:
             raise ValueError(f"{longest[:20]!r}... is a name of {len(longest)} characters, too long: shorten it")
-        plain = np.array(array.tolist())
+        plain = np.array([str.__str__(v) if isinstance(v, str) else v for v in array.tolist()])  # the text of an Enum
         array = plain if plain.shape == array.shape else array
     if array.dtype.kind == "S" and array.size:  # never equal to the text that they look like
         raise TypeError(f"{name} must be text, got bytes: [x.decode() for x in {name}] makes text of them")
@@ -208,7 +218,11 @@ def sorted_names(
     if isinstance(getattr(values, "dtype", None), pd.CategoricalDtype):
         found = pd.Categorical(values).remove_unused_categories()
         return plain_type(found.categories), found.codes.astype(np.int64)
-    return np.unique(plain_type(values), return_inverse=True)
+    try:
+        return np.unique(plain_type(values), return_inverse=True)
+    except TypeError:  # they have no order
+        kinds = ", ".join(sorted({type(value).__name__ for value in values})[:3])
+        raise TypeError(f"labels and names must be text, numbers, truth values or times, got {kinds}") from None
 
 # %% ../../nbs/1_method/11a_arrays.ipynb #0bacd669
 def as_codes(

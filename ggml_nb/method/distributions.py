@@ -14,7 +14,17 @@ from numbers import Integral
 import numpy as np
 from scipy import sparse
 
-from .arrays import as_codes, as_names, as_points, as_sample, as_weights, owned, stack_clouds, text_of
+from ggml_nb.method.arrays import (
+    as_codes,
+    as_names,
+    as_points,
+    as_sample,
+    as_weights,
+    masses_of,
+    owned,
+    stack_clouds,
+    text_of,
+)
 
 # %% ../../nbs/1_method/11_distributions.ipynb #f4e705ef
 class Distributions:
@@ -194,10 +204,9 @@ def take(
     new[kept] = np.arange(len(kept))
     cut = copy.copy(self)  # parts of what was checked
     cut.points, cut.sample, mass = self.points[rows], new[self.sample[rows]], self.weights[rows]
-    total = np.bincount(cut.sample, mass, len(kept))
+    total = masses_of(mass, cut.sample, len(kept))
     if not total.all():
         raise ValueError(f"rows leave distribution {kept[np.argmin(total)]} without mass")
-    total[np.abs(total - 1) < 1e-12] = 1  # normalised before: again it would differ in the last digit
     cut.weights, cut.labels, cut.sample_names = mass / total[cut.sample], self.labels[kept], self.sample_names[kept]
     cut.groups, cut.batches = (None if values is None else values[kept] for values in (self.groups, self.batches))
     cut.point_names = None if self.point_names is None else self.point_names[rows]

@@ -141,12 +141,19 @@ def two_sided(
     n_splits,
     seed,
 ) -> list:  # of (train, test) index arrays
-    "Half/half splits, donors whole; every second one is the one before it with sides swapped, if that can be learned."
-    splits = split_distributions(distributions, n_splits, seed=seed)
+    "Half/half splits, donors whole, that hold out every sample: pairs with sides swapped, if that can be learned."
+    splits, single = split_distributions(distributions, n_splits, seed=seed), {*range(n_splits)}
     for i in range(1, n_splits, 2):
         test, train = splits[i - 1]
         if np.bincount(distributions.labels[train]).min() >= min(2, np.bincount(distributions.labels[test]).min()):
             splits[i] = train, test
+            single -= {i - 1, i}
+    everyone = {*range(len(distributions))}
+    if single and everyone.difference(*(test for _, test in splits)):
+        many = split_distributions(distributions, 40 * n_splits, seed=(seed + 2**31) % 2**32)
+        for i in sorted(single, reverse=True):
+            missing = everyone.difference(*(test for s, (_, test) in enumerate(splits) if s != i))
+            splits[i] = max(many, key=lambda split: len(missing.intersection(split[1]))) if missing else splits[i]
     return splits
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #4b767ec3
@@ -155,7 +162,7 @@ class Judged(NamedTuple):
 
     scores: pd.DataFrame  # a row a split and method: method, split, accuracy, balanced_accuracy, mi, ari, vi
     answers: pd.DataFrame  # a row a split, method and held-out sample: sample, donor, truth, prediction, vote
-    D: np.ndarray  # (n, n) distances: means over the splits in which one of the two was held out
+    D: np.ndarray  # (n, n) distances: means over the splits in which one of the two was held out; NaN if in none
     stability: np.ndarray  # (d,) share of the splits in which a feature was among the first 50
     chance: np.ndarray  # accuracy on shuffled labels, one a permutation; empty without
 
@@ -164,15 +171,16 @@ def held_out_mean(
     tables,  # list of (n, n) distances, one a split
     tests,  # list of held-out indices
 ) -> np.ndarray:  # (n, n)
-    "Mean distance of each pair over the splits in which one of the two was held out."
+    "Mean distance of each pair over the splits in which one of the two was held out; NaN if in none."
     total, count, medians = 0, 0, []
     for D, test in zip(tables, tests):
         held = np.isin(np.arange(len(D)), test)
         held = (held[:, None] | held) & ~np.eye(len(D), dtype=bool)
         medians.append(np.median(D[held]))
         total, count = total + np.where(held, D / (medians[-1] or 1), 0), count + held
-    mean = np.where(count, total / np.maximum(count, 1), 1 - np.eye(len(count)))
-    return mean * np.mean(medians)
+    mean = np.where(count, total / np.maximum(count, 1), np.nan) * np.mean(medians)
+    np.fill_diagonal(mean, 0)
+    return mean
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #5b5b25e5
 def half_distances(
@@ -261,12 +269,13 @@ def by_sample(
     distributions,  # Distributions
     method="ggml",
 ) -> pd.DataFrame:  # a row a sample: answer, agreement (share of the splits that gave it), right
-    "The answer of most splits for each sample."
+    "The answer of most splits for each sample; none for one that no split held out."
     from ggml_nb.evaluation.chance import majority_answers
 
     table = majority_answers(judged.answers[judged.answers.method == method]).set_index("sample")
     table = table.reindex(distributions.sample_names).assign(truth=distributions.classes)
-    return table.assign(right=table.answer == table.truth)[["answer", "agreement", "right"]]
+    right = (table.answer == table.truth).astype("boolean").mask(table.answer.isna())
+    return table.assign(right=right)[["answer", "agreement", "right"]]
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #89977b37
 FIGURES = ("accuracy", "balanced_accuracy", "ari", "mi", "vi")
@@ -380,8 +389,9 @@ class Outcome:
     types: pd.DataFrame = None  # of `judge_types`
 
     def shown(self):
-        "The distances that pictures show: held-out ones where there are any."
-        return {"ggml": self.D["ggml"] if self.judged is None else self.judged.D, "euclidean": self.D["euclidean"]}
+        "The distances that pictures show: held-out ones where there are any, their mean where a pair has none."
+        D = self.D["ggml"] if self.judged is None else self.judged.D
+        return {"ggml": np.where(np.isnan(D), np.nanmean(D), D), "euclidean": self.D["euclidean"]}
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #0b89f1bd
 def learn(

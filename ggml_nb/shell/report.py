@@ -238,8 +238,9 @@ def answer_lines(
     lines.append(f"Beside it: {'; '.join(others)}; {largest}. Each donor counts once; in brackets: 95 % intervals.")
     if report["p_value"] is not None:
         lines.append(f"p = {report['p_value']:.3g}, from {report['permutations']} permutations of the labels.")
-    wrong = sum(not row["right"] for row in report["patients"])
-    lines.append(f"{report['samples']} samples ({counts}); {wrong} of them answered wrongly by most of their splits.")
+    answers = [row["right"] for row in report["patients"]]
+    line = f"{report['samples']} samples ({counts}); {answers.count(False)} answered wrongly by most of their splits"
+    lines.append(f"{line}, {answers.count(None)} never held out." if None in answers else f"{line}.")
     return lines
 
 # %% ../../nbs/6_shell/65_report.ipynb #8d6d6edd

@@ -479,12 +479,18 @@ def grad(
 def __call__(
     self: PairwiseTransport,
     Z,  # (N, k) tensor
-    pairs,  # (P, 2) int with i < j, of all pairs
+    pairs,  # (P, 2) int, of the engine's pairs
 ):  # (P,) tensor
     "The `costs` of `train_ggml`: the engine in POT's place, as an operation of PyTorch (lesson 27)."
     from ggml_nb.solver.layer import transport_cost
 
-    return transport_cost(Z, self, pair_index(pairs, len(self.distributions)))
+    n = len(self.distributions)
+    code, known = (np.sort(p, axis=1) @ [n, 1] for p in (np.asarray(pairs), self.pairs))
+    order = np.argsort(known, kind="stable")
+    place = order[np.minimum(np.searchsorted(known, code, sorter=order), len(order) - 1)]
+    if (unknown := known[place] != code).any():
+        raise ValueError(f"pairs: {np.asarray(pairs)[unknown][0].tolist()} is not among the pairs of this engine")
+    return transport_cost(Z, self, place)
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #prs0013
 @patch

@@ -22,6 +22,7 @@ from ggml_nb.solver.simplex import (
     principal_order,
     shift,
     simplex,
+    units,
 )
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #a8bbc2cb
@@ -111,7 +112,11 @@ def first_arcs(A, B, m, p):
     f, h = np.empty(n, A.dtype), np.empty(B.shape[1], A.dtype)
     g[:m] = 0
     arcs = arcs[: price(A, B, m, g, f, h, arcs, p)]
-    length = np.array([np.float64(np.sum((A[i] - B[:, j]) ** 2)) for i, j in arcs])
+    length = np.zeros(len(arcs), A.dtype)
+    for e in range(len(arcs)):
+        for q in range(len(B)):
+            difference = A[arcs[e, 0], q] - B[q, arcs[e, 1]]
+            length[e] += difference * difference
     return arcs[ascending(length)], np.concatenate((f, h[:m])).astype(np.float64)
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #9503b1f1
@@ -129,6 +134,7 @@ def improve(X, Y, A, B, weight, parent, flow, pot, diameter, tol, rounds, p):
     arcs, slack, lower, upper, pivots = np.empty((MOST * n, 2), np.int32), p * (k / 2 + 4) * eps, 0.0, 0.0, 1
     share = min(tol, 1e-4) / 16  # lambda
     keep, rounded = (1 - slack) * (1 - share) ** (p - 1), share * (eps * diameter / share) ** p
+    blur = eps + np.sqrt(n + m) * np.finfo(np.float64).eps  # of potentials, and of their sum
     best, smooth = pot.copy(), False
     for r in range(rounds + 1):
         upper = plan_cost(X, Y, parent, flow, p)
@@ -137,7 +143,7 @@ def improve(X, Y, A, B, weight, parent, flow, pot, diameter, tol, rounds, p):
         g[:m] = (pot[n:] + best[n:]) / 2 if smooth else pot[n:]
         found = price(A, B, m, g, f, h, arcs, p)
         pot[:n], pot[n:] = f, h[:m]
-        value = keep * np.sum(weight * pot) - eps * np.sum(weight * np.abs(pot)) - rounded - (n + m) * UNIT * size
+        value = keep * np.sum(weight * pot) - blur * np.sum(weight * np.abs(pot)) - rounded - (n + m) * UNIT * size
         if r == 0 or value > lower:
             lower, best[:] = value, pot
         if upper - lower <= max(tol * upper, ROUNDING * size) or r == rounds:
@@ -214,7 +220,8 @@ def transport(X, Y, a, b, parent, flow, pot, tol, rounds, p):
     """Bounds of the cost, as tight as tol asks for or rounds permits, and what counts as rounding. Changes the state.
 
     X (n, k), Y (m, k) float64 embedded points, a (n,), b (m,) masses of sum 1; costs are distances to the power p."""
-    n, weight, lower, upper = len(X), np.concatenate((a, b)), 0.0, np.inf
+    n, lower, upper = len(X), 0.0, np.inf
+    weight = np.concatenate((units(a), units(b))) * UNIT  # both clouds weigh the same, to the last digit
     Z, diameter, scale = fixed_range(X, Y)
     unit = scale**p
     if not (np.isfinite(diameter) and 1e-280 < unit < 1e280):

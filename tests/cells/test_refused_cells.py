@@ -196,3 +196,19 @@ def test_an_explanation_is_drawn_on_two_axes(model, data):
             gg.plot_explanation(why, axes)
     with pytest.raises(ValueError, match="top must be"):
         gg.plot_explanation(why, top="3")
+
+
+def test_cells_left_out_by_where_do_not_count(cells):
+    cells = cells.copy()
+    cells.obs["quality"] = np.where(np.arange(cells.n_obs) % 3 == 0, "ok", "bad")
+    keys, how = ("sample", "label", "cell_type"), {"n_splits": 1, "n_permutations": 2, "gene_filter": None, "least": 3}
+    asked = gg.compare_cell_types(cells, *keys, where={"quality": "ok"}, **how)
+    pd.testing.assert_frame_equal(asked, gg.compare_cell_types(cells[cells.obs.quality == "ok"].copy(), *keys, **how))
+
+
+def test_a_gene_is_named_once(cells):
+    cells = cells.copy()
+    cells.var["symbol"] = [f"S{i}" for i in range(cells.n_vars)]
+    genes = [cells.var_names[0], "S5", "S0"]
+    with pytest.raises(ValueError, match="'S0' are name and symbol of one gene: keep one"):
+        gg.from_anndata(cells, "sample", "label", gene_filter=genes, gene_names="symbol")

@@ -1,5 +1,7 @@
 "What comes in at the doors of the method: refused by the name of the argument, or taken for what it is."
 
+from enum import Enum
+
 import numpy as np
 import pytest
 import torch
@@ -135,3 +137,25 @@ def test_distances_of_tiny_points_are_none(size):
         ground_distances(P * size, Q * size),
     ):
         np.testing.assert_allclose(found / size, want, rtol=1e-7)
+
+
+class Diagnosis(str, Enum):
+    WELL, MILD, SEVERE = "well", "ill, mildly", "ill, severely"
+
+
+def test_members_of_an_enum_are_the_text_that_they_are():
+    labels = [*Diagnosis] * 3
+    assert made(labels=labels).class_names.tolist() == ["ill, mildly", "ill, severely", "well"]
+    assert made(groups=labels).donors.tolist() == [*map(str.__str__, labels)]
+    with pytest.raises(TypeError, match="must be text, numbers, truth values or times, got Color"):
+        made(labels=[*Enum("Color", "RED GREEN BLUE")] * 3)
+
+
+def test_an_engine_is_asked_for_its_own_pairs():
+    true, Z = pairwise_wasserstein(D), torch.tensor(D.points.astype(float))
+    some = PairwiseTransport(D, pairs=[[1, 3], [0, 2]])
+    assert np.allclose(PairwiseTransport(D)(Z, [[2, 0], [1, 3]]), [true[0, 2], true[1, 3]])
+    assert np.allclose(some(Z, [[2, 0], [1, 3]]), [true[0, 2], true[1, 3]])
+    for pair in ([0, 1], [1, 1], [7, 9]):
+        with pytest.raises(ValueError, match=rf"\[{pair[0]}, {pair[1]}\] is not among the pairs of this engine"):
+            some(Z, [[1, 3], pair])

@@ -123,6 +123,31 @@ def test_a_donor_is_on_one_side_and_every_sample_is_held_out():
         assert np.array_equal(first[0], second[1]) and np.array_equal(first[1], second[0])
 
 
+@pytest.mark.parametrize("sizes", [(3, 9), (3, 5, 7), (3, 20), (4, 4)])
+def test_every_sample_is_held_out_where_a_class_is_small(sizes):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    data = Distributions(np.zeros((len(labels), 1)), np.arange(len(labels)), labels)
+    for seed in range(10):
+        tests = [test for _, test in two_sided(data, 5, seed)]
+        assert len(tests) == 5 and set(np.concatenate(tests)) == set(range(len(labels)))
+
+
+def test_a_sample_that_no_split_held_out_has_no_answer(tmp_path, call):
+    "Two splits cannot hold out all three of a class, since two are to be learned from."
+    adata = make_scrna(12, 20, 20, n_types=2, n_differential=5, seed=0)
+    adata = adata[~adata.obs["sample"].isin(adata.obs["sample"][adata.obs.label == "diseased"].unique()[3:])].copy()
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    said = call(
+        "fit", tmp_path / "cells.h5ad", *KEYS[:4], "--splits", "2", "--figures", "svg", "-o", tmp_path / "out"
+    ).out
+    table = pd.read_csv(tmp_path / "out" / "patients.csv")
+    left = table.held_out_answer.isna()
+    assert left.any() and table.right.isna().equals(left) and f"{left.sum()} never held out" in said
+    D = pd.read_csv(tmp_path / "out" / "distances_held_out.csv", index_col=0).to_numpy()
+    seen = left.to_numpy()[:, None] & left.to_numpy() & ~np.eye(len(D), dtype=bool)
+    assert np.array_equal(np.isnan(D), seen)
+
+
 def test_held_out_distances_hold_no_pair_that_was_seen():
     "A pair of which both were seen has the distance 99 here: it must not show."
     tests = [np.arange(3), np.arange(3, 6)]

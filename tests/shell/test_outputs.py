@@ -129,6 +129,12 @@ def test_a_spreadsheet_runs_nothing():
     assert (safe_cells(kinds).astype(str).map(lambda x: x[0]) == "'").all(axis=None)
 
 
+def test_a_line_end_in_a_name_ends_no_row(tmp_path):
+    table = pd.DataFrame({"sample": ["P1\r", "a\r=HYPERLINK(1)", "b\n"], "n": [1, 2, 3]})
+    write_csv(table, tmp_path / "table.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table.csv"), table)
+
+
 def test_names_are_data(tmp_path, capsys):
     "Formulas, markup, directions and lengths in labels, samples and genes: drawn, written and escaped."
     adata = make_scrna(12, 20, 60, n_differential=20, seed=1)
@@ -502,3 +508,12 @@ def test_a_reader_that_has_gone_is_no_error(result, tmp_path):
     job.stdout.close()
     error = job.stderr.read()
     assert job.wait() == 0 and not error and (tmp_path / "genes.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["data.npz", "notes.json"])
+def test_files_of_others_are_no_state(name, tmp_path):
+    (tmp_path / "out.unfinished").mkdir()
+    (tmp_path / "out.unfinished" / name).touch()
+    with pytest.raises(ValueError, match=f"holds {name}, which is no state of a run"), unfinished(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out.unfinished" / name).exists()

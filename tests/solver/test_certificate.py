@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
 import numpy as np
 import ot
@@ -451,3 +452,38 @@ def test_sinkhorn_says_what_it_did_not_reach():
 def test_what_cannot_be_solved_is_said(call, message):
     with pytest.raises(ValueError, match=message):
         call(Distributions.from_list([np.zeros((2, 1)), np.ones((3, 1))]))
+
+
+def exact_on_a_line(x, y, a, b, p):
+    "Optimum of clouds on a line in rational numbers: the quantiles, in step."
+    points = [sorted(zip(map(Fraction, z.tolist()), map(Fraction, w.tolist()))) for z, w in ((x, a), (y, b))]
+    clouds = [[[z, w / sum(w for _, w in cloud)] for z, w in cloud] for cloud in points]
+    total = Fraction(0)
+    while all(clouds):
+        (u, a), (v, b) = clouds[0][0], clouds[1][0]
+        total += min(a, b) * abs(u - v) ** p
+        for cloud in clouds:
+            cloud[0][1] -= min(a, b)
+            if not cloud[0][1]:
+                cloud.pop(0)
+    return total
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bounds_hold_for_masses_that_hardly_count(seed):
+    "A point of mass 1 beside others of 1e-14 to 1e-6: normalised they sum to 1, and not only to twelve digits."
+    rng = np.random.default_rng(seed)
+    for _ in range(60):
+        n, m = rng.integers(1, 7, 2)
+        place = np.float32(rng.random(2) * 10.0 ** rng.integers(-3, 3))
+        x, y = (np.float32(place[rng.integers(2, size=size)] + 1e-4 * rng.normal(size=size)) for size in (n, m))
+        a, b = (np.append(1, 10.0 ** rng.integers(-14, -5, size - 1) * rng.random(size - 1)) for size in (n, m))
+        x[0] = y[0] = place[0]
+        p, k = int(rng.integers(1, 4)), int(rng.integers(1, 3))
+        data = Distributions.from_list([np.stack([z] + [0 * z] * (k - 1), axis=1) for z in (x, y)], weights=[a, b])
+        engine = PairwiseTransport(data, p=p, tol=1e-9)
+        [cost], [gap] = engine.solve(np.eye(k)), engine.gaps
+        assert gap >= 0
+        assert abs(Fraction(float(cost)) - exact_on_a_line(x, y, a, b, p)) <= Fraction(float(cost)) * Fraction(
+            gap + 1e-15
+        )
