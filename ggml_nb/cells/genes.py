@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['metric_matrix', 'learned_rows', 'learned_axes', 'handy', 'shares', 'donor_cells', 'residuals', 'pseudobulk_test',
-           'donor_half', 'check_top', 'gene_stability', 'known_patterns', 'class_means', 'turned', 'keep_genes',
-           'rank_genes', 'plot_genes', 'plot_ranking']
+           'donor_half', 'check_top', 'gene_stability', 'learned_target', 'known_patterns', 'class_means', 'turned',
+           'keep_genes', 'rank_genes', 'plot_genes', 'plot_ranking']
 
 # %% ../../nbs/5_cells/54_genes.ipynb #896d3593
 import json
@@ -25,7 +25,7 @@ from ..method.mahalanobis import as_matrix, some_names
 from .scrna import fitted_distributions, record, sample_means
 from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear
-from ..estimator.ordered import as_classes
+from ..estimator.ordered import as_classes, grade_names
 from ..estimator.patterns import Patterns, feature_patterns
 from ..method.arrays import as_array, as_names, plain_type, warn
 from ..method.distributions import check_clouds, generator_of
@@ -217,6 +217,16 @@ def gene_stability(
     return count / n_refits
 
 # %% ../../nbs/5_cells/54_genes.ipynb #cb16e90f
+def learned_target(
+    source,  # as for `rank_genes`
+    key,  # `key_added` of an AnnData's fit
+) -> str:
+    "What a fit was told of the labels: classes, or an ordered outcome, whose grades stand for classes below."
+    if isinstance(source, anndata.AnnData):
+        return json.loads(record(source, key)["params"]).get("target", "classes")
+    return getattr(source, "target", "classes")
+
+
 def known_patterns(
     source,  # as for `rank_genes`
     W,  # (k, d)
@@ -227,7 +237,7 @@ def known_patterns(
     if isinstance(source, anndata.AnnData) and "patterns" in source.uns[key]:
         return Patterns(**source.uns[key]["patterns"])
     if distributions is None and isinstance(source, anndata.AnnData):
-        distributions = fitted_distributions(source, key)
+        distributions = as_classes(fitted_distributions(source, key), learned_target(source, key))
     kept = getattr(source, "patterns_", None)
     return feature_patterns(distributions, W) if kept is None and distributions is not None else kept
 
@@ -247,6 +257,9 @@ def class_means(
     elif isinstance(source, anndata.AnnData):
         stored = record(source, key)
         means, labels = stored["means"], stored["labels"]
+        if learned_target(source, key) == "ordered":
+            code, grades = grade_names(labels)
+            labels = grades[code]
         donors = stored.get("groups", np.arange(len(labels)))
     else:
         return {}
@@ -296,13 +309,17 @@ def rank_genes(
     check_top(top)
     check_scalar(n_refits, "n_refits", numbers.Integral, min_val=0)
     axes, names = learned_axes(source, feature_names, scale, key)
+    known = distributions
+    if known is not None:
+        check_clouds(known)
+        known = as_classes(known, learned_target(source, key))
     kept = getattr(source, "genes_", {})
     symbols = record(source, key).get("symbols") if isinstance(source, anndata.AnnData) else kept.get("symbol")
     symbols = getattr(distributions, "symbols", None) if symbols is None else symbols
     columns = {"gene": names} | ({} if symbols is None else {"symbol": symbols})
     columns |= {"weight": shares(axes)} | {f"axis_{i + 1}": axis for i, axis in enumerate(axes)}
-    about = class_means(source, names, distributions, key) or {k: kept[k] for k in kept if k != "symbol"}
-    patterns = known_patterns(source, learned_rows(source, key), distributions, key)
+    about = class_means(source, names, known, key) or {k: kept[k] for k in kept if k != "symbol"}
+    patterns = known_patterns(source, learned_rows(source, key), known, key)
     if patterns is not None:
         columns |= {"pattern": turned(patterns.overall, about)}
         columns |= {f"pattern_{i + 1}": turned(axis, about) for i, axis in enumerate(patterns.axes)}

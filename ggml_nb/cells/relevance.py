@@ -23,7 +23,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar
 
 from ..method.arrays import text_of
-from ..method.distributions import Distributions, check_clouds, generator_of
+from ..method.distributions import Distributions, as_seed, check_clouds, generator_of
 from .genes import check_top, donor_half, learned_axes, metric_matrix
 from ..method.mahalanobis import project, pull_back
 from ..solver.pairs import PairwiseTransport, pairwise_wasserstein
@@ -32,7 +32,7 @@ from .scrna import fitted_distributions, from_anndata, read_clouds
 from .store import read_table
 from ..estimator.estimator import GGML, check_parameters
 from ..evaluation.chance import accuracy_interval, permutation_test
-from .selection import as_seed, cells_where
+from .selection import cells_where
 from ..evaluation.baselines import kinds_of
 from ..evaluation.evaluation import check_result, cross_validate
 from ..evaluation.pictures import axes_of
@@ -84,9 +84,9 @@ def plot_relevance(
     named = isinstance(coordinates, pd.DataFrame) and not isinstance(relevance.index, pd.RangeIndex)
     if named and relevance.index.isin(coordinates.index).all():
         coordinates = coordinates.loc[relevance.index]
-    if np.shape(coordinates) != (len(relevance), 2):
-        what = f"({len(relevance)}, 2), a row a cell of relevance, got {np.shape(coordinates)}"
-        raise ValueError(f"coordinates must have shape {what}: take those of its cells, relevance.index")
+    if np.shape(coordinates) != (len(relevance), 2) or np.asarray(coordinates).dtype.kind not in "fiu":
+        what = f"({len(relevance)}, 2) numbers, a row a cell of relevance, got {np.shape(coordinates)}"
+        raise ValueError(f"coordinates must be {what}: take those of its cells, relevance.index")
     ax, order = axes_of(ax), np.argsort(relevance.accuracy.fillna(0).to_numpy(), kind="stable")
     accuracy = relevance.accuracy.to_numpy()[order]
     shown = ax.scatter(*np.asarray(coordinates)[order].T, c=accuracy, s=8, cmap=cmap, vmin=0, vmax=1, linewidths=0)

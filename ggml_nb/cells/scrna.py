@@ -32,7 +32,7 @@ from ..estimator.checkpoint import params_json, plain
 from ..estimator.estimator import CHOICES, GGML, check_parameters
 from ..estimator.metric import check_linear, columns_for
 from ..estimator.ordered import check_target
-from ..method.arrays import as_points, plain_type, warn
+from ..method.arrays import as_points, plain_type, text_of, warn
 from ..method.distributions import Distributions, check_clouds
 from ..method.mahalanobis import some_names
 from ..estimator.scale import feature_moments
@@ -298,6 +298,8 @@ def fitted_distributions(
     means, labels = sample_means(D), D.classes.astype(str)
     if means.shape != known["means"].shape or not np.allclose(means, known["means"], rtol=1e-4, atol=1e-5):
         raise ValueError("the cells of adata are not those of the fit, whose means differ: run fit_anndata again")
-    if not np.array_equal(labels, known["labels"].astype(str)):
-        raise ValueError(f"obs[{asked['label_key']!r}] has changed since the fit: run fit_anndata again")
+    for name, now in {"label": labels, "group": D.groups, "batch": D.batches}.items():
+        then = known.get({"label": "labels", "group": "groups", "batch": "batches"}[name])
+        if then is not None and not np.array_equal(text_of(now), text_of(then)):
+            raise ValueError(f"obs[{asked[f'{name}_key']!r}] has changed since the fit: run fit_anndata again")
     return D

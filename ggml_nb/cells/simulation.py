@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_scalar
 
-from .selection import as_seed
+from ..method.distributions import as_seed
 
 # %% ../../nbs/5_cells/53_simulation.ipynb #faf41ea5
 def draw_counts(

@@ -18,7 +18,7 @@ from sklearn.decomposition import TruncatedSVD
 
 from .fisher import partner_pairs
 from .scale import feature_scale, per_scale, point_masses
-from ..method.distributions import check_clouds
+from ..method.distributions import as_seed, check_clouds
 from ..method.mahalanobis import as_matrix, handy_unit, project
 from ..solver.pairs import PairwiseTransport, Plans
 
@@ -178,6 +178,7 @@ def feature_patterns(
     "(S_diff - S_same) w over its moderated standard error between donors, for rows of W and overall."
     check_clouds(distributions)
     W = as_matrix(W, distributions.d)
+    seed = as_seed(seed)
     W, few = W / handy_unit(np.abs(W).max(), 1), distributions.subsample(n_points, seed)
     inverse = per_scale(feature_scale(few.points, point_masses(few)))
     points = few.points @ sparse.diags_array(inverse) if sparse.issparse(few.points) else few.points * inverse

@@ -54,6 +54,8 @@ def class_colors(
     palette=None,  # dict of class and colour; or colours in the order of the classes, as adata.uns["<key>_colors"]
 ):  # dict of class and colour
     "One colour a class, the same in every picture; after twenty they come again."
+    from matplotlib.colors import is_color_like
+
     names = sorted_classes(labels)
     if palette is None:
         return dict(zip(names, itertools.cycle(COLORS)))
@@ -61,10 +63,13 @@ def class_colors(
         if isinstance(palette, str) or len(palette) < len(names):
             got = repr(palette) if isinstance(palette, str) else len(palette)
             raise ValueError(f"palette must be a dict, or a list of {len(names)} colours, one a class, got {got}")
-        return dict(zip(names, palette))
+        palette = dict(zip(names, palette))
     palette = {str(name): color for name, color in palette.items()}
     if missing := [name for name in names if name not in palette]:
         raise ValueError(f"palette has no colour for {missing[0]!r}; it has {', '.join(palette)}")
+    for name in names:
+        if not is_color_like(palette[name]):
+            raise ValueError(f"palette: {palette[name]!r}, for {name!r}, is no colour of Matplotlib")
     return {name: color for name, color in palette.items() if name in names}
 
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #cbd3d92c
@@ -209,8 +214,9 @@ def plot_embedding(
     from matplotlib.markers import MarkerStyle
 
     coordinates, colors = np.asarray(coordinates), class_colors(check_labels(labels), palette)
-    if coordinates.shape != (len(labels), 2):
-        raise ValueError(f"coordinates must have shape ({len(labels)}, 2), a row a label, got {coordinates.shape}")
+    if coordinates.shape != (len(labels), 2) or coordinates.dtype.kind not in "fiu":
+        got = f"{coordinates.dtype} {coordinates.shape}"
+        raise ValueError(f"coordinates must be ({len(labels)}, 2) numbers, a row a label, got {got}")
     if given := {"c", "color", "facecolor", "facecolors"} & set(kwargs):
         raise ValueError(
             f"{given.pop()} is not for plot_embedding, which colours by class: leave it out, or use Axes.scatter"

@@ -597,6 +597,8 @@ def pair_costs(
     check_clouds(distributions)
     if W is not None and metric != "euclidean":
         raise ValueError(f"give W or metric={metric!r}, not both: W embeds the points, whose metric is Euclidean")
+    if metric in ("seuclidean", "mahalanobis"):
+        raise ValueError(f"metric={metric!r} takes its scale from the clouds at hand, so every pair would have its own")
     if W is not None:
         return embedded_costs(distributions, project(distributions.points, W), pairs, 1e-9, n_jobs, verbose, p)
 

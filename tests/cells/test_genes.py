@@ -423,7 +423,7 @@ def test_a_metric_file_knows_symbols_and_directions(tmp_path):
     pd.testing.assert_frame_equal(here[columns], there[columns], rtol=1e-5, check_dtype=False)
     arrays = dict(np.load(tmp_path / "metric.npz"))
     np.savez(tmp_path / "short.npz", **arrays | {"genes_symbol": arrays["genes_symbol"][1:]})
-    with pytest.raises(ValueError, match="genes_symbol must have one entry for each feature"):
+    with pytest.raises(ValueError, match="genes_symbol must have 60 entries, one for each feature"):
         GGML.load(tmp_path / "short.npz")
 
 
@@ -462,3 +462,24 @@ def test_the_class_of_more_keeps_its_type(names, tmp_path):
         names
     )
     plot_genes(rank_genes(adata))
+
+
+def test_numbers_are_no_classes():
+    "Severity is a number of its own for each of 24 patients: one gene rises with it."
+    rng = np.random.default_rng(1)
+    severity = rng.uniform(0, 10, 24).round(1)
+    clouds = [rng.normal(size=(20, 30)) + 0.3 * rng.normal(size=30) + 0.4 * s * np.eye(30)[0] for s in severity]
+    data = Distributions.from_list(clouds, severity)
+    table = rank_genes(GGML(target="ordered", random_state=0).fit(data), distributions=data)
+    assert table.gene[0] == "0" and table.p_value[0] < 1e-4 and (table.p_value[1:] < 0.05).mean() < 0.15
+    assert " to " in table.higher_in[0]
+
+
+def test_donors_that_changed_after_the_fit_are_refused():
+    adata = make_scrna(8, 12, 20, n_types=2, n_differential=4, seed=0)
+    adata.obs["donor"] = adata.obs["sample"].astype(str)
+    fit_anndata(adata, "sample", "label", group_key="donor", max_epochs=1, gene_filter=None)
+    assert len(set(fitted_distributions(adata).donors)) == 8
+    adata.obs["donor"] = "all"
+    with pytest.raises(ValueError, match=r"obs\['donor'\] has changed since the fit"):
+        fitted_distributions(adata)

@@ -262,7 +262,7 @@ def test_wrong_types_are_named(cohort):
             call()
     for match, call in {
         "summary must hold the same samples": lambda: summary_error(D, D.subset(np.arange(len(D))[::-1])),
-        "coordinates must have shape": lambda: plot_embedding(np.zeros((5, 2)), ["a"] * 3),
+        "coordinates must be": lambda: plot_embedding(np.zeros((5, 2)), ["a"] * 3),
         "threshold must lie between 0 and 1, got 5": lambda: cell_relevance(D, threshold=5),
         "no class has three donors": lambda: cell_relevance(D.subset([0, 1, 10, 11])),
         "n_permutations == 0": lambda: permutation_test(D, n_permutations=0),

@@ -56,7 +56,7 @@ def test_relevance_lies_at_its_own_cells(cells, data):
     order = np.argsort(table.accuracy.fillna(0).to_numpy(), kind="stable")
     assert np.array_equal(drawn.get_offsets(), plane.loc[table.index[order]])
     for wrong in (plane.to_numpy(), plane.to_numpy()[:9], np.zeros((240, 3))):
-        with pytest.raises(ValueError, match=rf"coordinates must have shape \(240, 2\).* got \({len(wrong)}, "):
+        with pytest.raises(ValueError, match=rf"coordinates must be \(240, 2\) numbers.* got \({len(wrong)}, "):
             gg.plot_relevance(wrong, table)
 
 

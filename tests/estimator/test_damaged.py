@@ -43,6 +43,9 @@ METRIC = {
     "parameters are a list": {"params": "[1]"},
     "parameters in circles": {"params": "[" * 10**5},
     "source is a list": {"source": "[]"},
+    "source of no cells": {"source": '{"n_cells": -1}'},
+    "source of text": {"source": '{"where": "abc"}'},
+    "half an axis": {"n_axes_": 1.5},
     "clouds of other points": {"clouds_points": np.ones((3, 2), np.float32)},
     "clouds in other dimensions": {"clouds_points": np.ones((len(DATA.sample), 3), np.float32)},
     "clouds with NaN": {"clouds_points": np.full((len(DATA.sample), 2), np.nan, np.float32)},
@@ -55,6 +58,44 @@ def test_a_damaged_metric_is_refused(metric, tmp_path, name):
     with pytest.raises(ValueError, match=r"bad.npz is not a metric written by GGML.save") as caught:
         GGML.load(with_changes(metric, tmp_path, **METRIC[name]))
     assert len(str(caught.value)) < 600
+
+
+BESIDE = {
+    "axes turned round": {"wide_axes": lambda x: x.T},
+    "axes missing": {"wide_axes": lambda x: None},
+    "points with NaN": {"wide_points": lambda x: np.where(np.arange(len(x))[:, None], x, np.nan)},
+    "points missing": {"wide_points": lambda x: None},
+    "points without mass": {"wide_weights": lambda x: 0 * x},
+    "points of fewer samples": {"wide_sample": lambda x: x[:-5]},
+    "p-values that are none": {"patterns_p_value": lambda x: x + 2},
+    "patterns of other features": {"patterns_overall": lambda x: x[:-1]},
+    "patterns of one axis": {"patterns_axes": lambda x: x[0]},
+    "differences with NaN": {"genes_difference": lambda x: x * np.nan},
+    "directions of other features": {"genes_higher_in": lambda x: x[:3]},
+}
+
+
+@pytest.fixture(scope="module")
+def metric_of_genes(tmp_path_factory):
+    from ggml_nb import from_anndata, make_scrna
+    from ggml_nb.cells.genes import keep_genes
+    from ggml_nb.cells.patients import remember_wide
+
+    data = from_anndata(make_scrna(6, 12, 20, n_types=2, n_differential=4, seed=0), "sample", "label", gene_filter=None)
+    model = GGML(max_epochs=1, random_state=0).fit(data)
+    keep_genes(model, data)
+    remember_wide(model, data)
+    model.save(path := tmp_path_factory.mktemp("genes") / "metric.npz")
+    return path
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_damage_beside_a_metric_is_refused(metric_of_genes, tmp_path, name):
+    arrays = np.load(metric_of_genes)
+    assert GGML.load(metric_of_genes).genes_.keys() == {"higher_in", "difference"}
+    with pytest.raises(ValueError, match=r"bad.npz is not a metric written by GGML.save"):
+        change = {key: bad(arrays[key]) for key, bad in BESIDE[name].items()}
+        GGML.load(with_changes(metric_of_genes, tmp_path, **change))
 
 
 def test_a_metric_that_unpacks_to_gigabytes_is_refused(metric, tmp_path):

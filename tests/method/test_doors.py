@@ -3,6 +3,7 @@
 from enum import Enum
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
@@ -159,3 +160,14 @@ def test_an_engine_is_asked_for_its_own_pairs():
     for pair in ([0, 1], [1, 1], [7, 9]):
         with pytest.raises(ValueError, match=rf"\[{pair[0]}, {pair[1]}\] is not among the pairs of this engine"):
             some(Z, [[1, 3], pair])
+
+
+def test_a_series_of_clouds_is_read_in_its_order():
+    clouds = pd.Series([D[i] for i in range(4)], index=[7, 5, 6, 8])
+    assert np.array_equal(Distributions.from_list(clouds).points, np.concatenate(clouds.tolist()))
+
+
+@pytest.mark.parametrize("metric", ["seuclidean", "mahalanobis"])
+def test_pairs_have_one_ground_metric(metric):
+    with pytest.raises(ValueError, match=f"'{metric}' takes its scale from the clouds at hand"):
+        pairwise_wasserstein(D, metric=metric)
