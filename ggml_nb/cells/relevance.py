@@ -31,6 +31,7 @@ from .patients import principal_axes
 from .scrna import fitted_distributions, from_anndata, read_clouds
 from .store import read_table
 from ..estimator.estimator import GGML, check_parameters
+from ..estimator.ordered import as_classes
 from ..evaluation.chance import accuracy_interval, permutation_test
 from .selection import cells_where
 from ..evaluation.baselines import kinds_of
@@ -55,10 +56,11 @@ def cell_relevance(
         raise ValueError(f"threshold must lie between 0 and 1, got {threshold!r}")
     D, rng = distributions, generator_of(seed)
     trial = clone(GGML(random_state=seed) if model is None else model).set_params(checkpoint=None, verbose=0)
-    label = D.labels[D.sample]
+    known = as_classes(D, getattr(trial, "target", "classes"))
+    label = known.labels[D.sample]
     right, count = np.zeros(len(label)), np.zeros(len(label))
     for _ in range(n_splits):
-        inside = np.isin(D.sample, donor_half(D, rng))
+        inside = np.isin(D.sample, donor_half(known, rng))
         voters = inside & (D.weights > 0)  # padding is no cell
         Z = trial.fit(D.subset(np.unique(D.sample[inside]))).transform(D.points)
         vote = KNeighborsClassifier(min(k, voters.sum())).fit(Z[voters], label[voters])
@@ -66,7 +68,7 @@ def cell_relevance(
         right[~inside] += (share * (vote.classes_ == label[~inside, None])).sum(axis=1)
         count[~inside] += 1
     accuracy = np.divide(right, count, out=np.full(len(label), np.nan), where=count > 0)
-    columns = {"sample": D.sample_names[D.sample], "label": D.classes[D.sample], "accuracy": accuracy}
+    columns = {"sample": D.sample_names[D.sample], "label": known.classes[D.sample], "accuracy": accuracy}
     return pd.DataFrame({**columns, "relevant": accuracy >= threshold}, D.point_names)
 
 # %% ../../nbs/5_cells/57_cells.ipynb #73430032

@@ -70,6 +70,11 @@ def check_parameters(
     if not (metric is None or network or own or (isinstance(metric, str) and metric == "diagonal")):
         what = f"None, 'diagonal', a torch.nn.Module or a class with {', '.join(MAP)}"
         raise ValueError(f"metric must be {what}, got {metric!r}")
+    weights = [*metric.parameters()] if network else []
+    if any(
+        isinstance(w, torch.nn.UninitializedParameter) or w.dtype not in (torch.float32, torch.float64) for w in weights
+    ):
+        raise ValueError("metric must have weights of known sizes in float32 or float64: ask a lazy network once first")
     if network and model.reg and model.reg_norm == "nuc":
         raise ValueError("reg_norm='nuc' needs a matrix: use 'fro' or 'l1' with a network")
     share = 0 if isinstance(model.shrinkage, str) and model.shrinkage == "auto" else model.shrinkage

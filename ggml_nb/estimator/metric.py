@@ -318,6 +318,8 @@ def score(
     if self.target == "ordered":
         from ggml_nb.estimator.ordered import spearman
 
+        if truth.dtype.kind not in "iuf" or not np.isfinite(truth).all():
+            raise ValueError(f"y must be finite numbers with target='ordered', got {truth[:3].tolist()}")
         return spearman(truth, self.predict(X))
     answers = self.predict(X)
     if (truth.dtype.kind == "U") != (answers.dtype.kind == "U"):

@@ -30,7 +30,7 @@ def as_numbers(
     names, codes = distributions.class_names, distributions.labels
     odd = names[~np.isfinite(names)] if names.dtype.kind in "iuf" else names
     if len(odd):
-        what = f"labels must be finite numbers with target='ordered', got {odd[0].item()!r}"
+        what = f"labels must be finite numbers with target='ordered', got {odd[:1].tolist()[0]!r}"
         raise ValueError(f"{what}: number the degrees, or use target='classes'")
     if len(codes) < 3 or len(np.unique(codes)) < 2:
         raise ValueError(f"labels must hold at least two different numbers, got {np.unique(distributions.classes)}")

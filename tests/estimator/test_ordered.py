@@ -5,7 +5,18 @@ import warnings
 import numpy as np
 import pytest
 
-from ggml_nb import GGML, Distributions, compare_metrics, cross_validate, fit_anndata, from_anndata, make_scrna
+from ggml_nb import (
+    GGML,
+    Distributions,
+    TunedGGML,
+    cell_relevance,
+    compare_metrics,
+    cross_validate,
+    fit_anndata,
+    from_anndata,
+    grid_search,
+    make_scrna,
+)
 from ggml_nb.estimator.ordered import graded, ordered_triplets, spearman
 from ggml_nb.evaluation.evaluation import splits_for
 
@@ -115,3 +126,23 @@ def test_whole_numbers_are_named_once():
         model = fit_anndata(adata, "sample", "severity", target="ordered", gene_filter=None, n_jobs=1, max_epochs=1)
         from_anndata(adata, "sample", "label", gene_filter=None)
     assert model.target == "ordered" and np.isfinite(adata.uns["ggml"]["patterns"]["overall"]).all()
+
+
+def test_an_order_is_tuned_by_its_correlation():
+    data, model = cohort(24, values=np.arange(24) / 4), GGML(target="ordered", random_state=0, max_epochs=1)
+    grid = grid_search(data, {"rank": [1, 2]}, model, n_splits=1)
+    assert list(grid) == ["rank", "spearman", "std"] and grid.spearman.min() > 0.8
+    tuned = TunedGGML({"rank": [1, 2]}, model=model, n_splits=1, share=0.4).fit(data)
+    assert list(tuned.grid_) == ["rank", "spearman"]
+
+
+def test_cells_of_an_order_vote_for_its_grades():
+    table = cell_relevance(cohort(24, values=np.arange(24) / 4), GGML(target="ordered", max_epochs=1), n_splits=2, k=20)
+    assert set(table.label) == {"0 to 1.25", "1.5 to 2.75", "3 to 4.25", "4.5 to 5.75"} and table.accuracy.mean() > 0.5
+
+
+@pytest.mark.parametrize("y", [["a"] * 12, np.full(12, np.nan)])
+def test_a_truth_without_numbers_is_refused(y):
+    data = cohort()
+    with pytest.raises(ValueError, match="y must be finite numbers with target='ordered'"):
+        GGML(target="ordered", max_epochs=1).fit(data).score([data[i] for i in range(12)], y)

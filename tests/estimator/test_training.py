@@ -602,3 +602,10 @@ def test_a_fit_that_ends_in_an_error_changes_nothing():
     with warnings.catch_warnings(action="error"), pytest.raises(ConvergenceWarning):
         model.fit(clouds)
     assert all(vars(model)[name] is value for name, value in before.items() if name.endswith("_"))
+
+
+@pytest.mark.parametrize("network", [torch.nn.LazyLinear(3), torch.nn.Linear(4, 3, dtype=torch.bfloat16)])
+def test_a_network_has_weights_of_known_sizes_and_precision(network):
+    "A lazy one would be filled by PyTorch's own generator: the same seed, another answer."
+    with pytest.raises(ValueError, match="metric must have weights of known sizes in float32 or float64"):
+        GGML(metric=network).fit(make_distributions(4, n_points=8, seed=0))
