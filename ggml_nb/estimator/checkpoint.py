@@ -38,9 +38,10 @@ def write_file(
 ):
     "Write a file in one step: a crash leaves the old file or the new one, never half of one."
     check_path(path)
-    part, home = f"{os.fspath(path)}.part", os.path.dirname(os.path.abspath(path))
-    if not os.path.basename(path) or os.path.isdir(path):
+    if not os.path.basename(path) or (os.path.exists(path) and not os.path.isfile(path)):
         raise ValueError(f"path must name a file, got {os.fspath(path)!r}")
+    path = os.path.realpath(os.fsdecode(path))  # what a link leads to, not the link
+    part, home = f"{path}.part", os.path.dirname(path)
     if not os.path.isdir(home):
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {home}")
     if os.path.islink(part):  # somebody planted it: it would lead to another file

@@ -71,8 +71,10 @@ def feature_means(
     points,  # (N, d) ndarray or CSR
     mass=None,  # (N,) of `point_masses`
 ):  # (d,)
-    "The mean of each feature; where all points count alike in the precision of the points."
-    return np.asarray(points.mean(axis=0)).ravel() if mass is None else feature_moments(points, mass)[0]
+    "The mean of each feature, in double precision: sums of many points outgrow the digits of float32."
+    if mass is not None:
+        return feature_moments(points, mass)[0]
+    return np.asarray(points.mean(axis=0, dtype=np.float64)).ravel()
 
 # %% ../../nbs/3_estimator/31_scale.ipynb #2c015596
 def per_scale(

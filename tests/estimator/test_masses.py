@@ -7,7 +7,7 @@ from scipy import sparse
 from scipy.stats import moment
 
 from ggml_nb import GGML, Distributions, feature_patterns, make_distributions
-from ggml_nb.estimator.scale import feature_moments, feature_scale, point_masses
+from ggml_nb.estimator.scale import feature_means, feature_moments, feature_scale, point_masses
 from ggml_nb.estimator.start import lean_on_plain, spectral_start
 
 DATA = make_distributions(5, n_per_class=4, n_points=8, noise_scale=3, seed=0)
@@ -69,3 +69,10 @@ def test_a_pattern_does_not_depend_on_the_size_of_w(size):
 def test_patterns_are_of_distributions(wrong):
     with pytest.raises(TypeError, match="distributions must be a Distributions"):
         feature_patterns(wrong, np.eye(5))
+
+
+def test_the_mean_of_many_points_far_from_zero_keeps_its_digits():
+    "Summed in float32, 60,000 times stand two standard deviations off, and so would new data without that feature."
+    rng = np.random.default_rng(0)
+    points = np.float32(np.c_[20000 + rng.normal(size=60000), rng.normal(size=60000)])
+    assert np.allclose(feature_means(points), points.mean(axis=0, dtype=np.float64), rtol=1e-12)

@@ -204,10 +204,27 @@ def test_what_a_network_was_told_is_a_parameter(tmp_path, setting):
 def test_a_metric_is_saved_to_a_file_or_not_at_all(tmp_path):
     model = fit(max_epochs=1)
     (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "folder", f"{tmp_path}/", ""):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "folder", tmp_path / "pipe", f"{tmp_path}/", ""):
         with pytest.raises(ValueError, match="path must name a file"):
             model.save(path)
-    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "pipe"} and (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_leads_to_the_file_that_is_written(tmp_path):
+    (tmp_path / "target.npz").touch()
+    (tmp_path / "link.npz").symlink_to("target.npz")
+    fit(max_epochs=1).save(tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink() and GGML.load(tmp_path / "target.npz").n_iter_ == 1
+
+
+def test_a_metric_of_huge_points_is_read_again(tmp_path):
+    "The sum of their coordinates is beyond float32, their mean is not."
+    rng = np.random.default_rng(0)
+    clouds = [1e37 * (rng.normal(size=(12, 5)) + 1.5 * (i % 2)) for i in range(14)]
+    model = GGML(random_state=0, max_epochs=1).fit(clouds, ["a", "b"] * 7)
+    model.save(tmp_path / "metric.npz")
+    assert np.array_equal(GGML.load(tmp_path / "metric.npz").mean_, model.mean_)
 
 
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04 half of a file"])
