@@ -199,8 +199,8 @@ def check_gene_filter(
             f"gene_filter must be one of {RULES}, None or a list of names (of a mask: adata.var_names[mask]), "
             f"got {str(gene_filter)[:50]}"
         )
-    if listed and use_rep is not None:
-        raise ValueError(f"gene_filter names genes, but use_rep={use_rep!r} has none: give one of the two")
+    if use_rep is not None and (listed or gene_filter in RULES[1:]):
+        raise ValueError(f"gene_filter chooses genes, but use_rep={use_rep!r} has none: give one of the two")
 
 # %% ../../nbs/5_cells/52a_selection.ipynb #52a0sym0
 def gene_symbols(

@@ -87,11 +87,12 @@ def check_output(
 @contextmanager
 def alone(
     path,  # Path of what is written
+    name=None,  # of its lock without .lock, where that is another
 ):
     "One process at a time: a second one gets an error."
     from filelock import FileLock, Timeout
 
-    lock = FileLock(f"{path}.lock", timeout=0)
+    lock = FileLock(f"{name or path}.lock", timeout=0)
     try:
         lock.acquire()
         yield
@@ -134,7 +135,7 @@ def claim(
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with alone(path.parent / hidden(path).rstrip(".")):
+        with alone(path, path.parent / hidden(path).rstrip(".")):
             sweep(path)
             yield path
     finally:

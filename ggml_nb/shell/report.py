@@ -207,7 +207,11 @@ def what_was_taken(
     parts = [f"cells with {column} = {' or '.join(values)} only" for column, values in wanted.items()]
     if asked.get("n_cells"):
         parts.append(f"at most {asked['n_cells']} cells of each sample")
-    if asked.get("gene_filter") == "detected":
+    if asked.get("layer"):
+        parts.append(f"values of layer {asked['layer']}")
+    if asked.get("use_rep"):
+        parts.append(f"coordinates of obsm[{asked['use_rep']!r}] in the place of genes")
+    elif asked.get("gene_filter") == "detected":
         parts.append("features seen in 1 % of the cells")
     elif asked.get("gene_filter") not in (None, "none"):
         parts.append(f"features chosen by {asked['gene_filter']}")
@@ -251,7 +255,9 @@ def command_line(
     import shlex
 
     skip = ("command", "file", "quiet", "overwrite")
-    words = ["ggml-nb", arguments.get("command", "fit"), *([arguments["file"]] if arguments.get("file") else [])]
+    file = str(arguments.get("file") or "")
+    file = f"./{file}" if file.startswith("-") else file  # else it would be an option
+    words = ["ggml-nb", arguments.get("command", "fit"), *([file] if file else [])]
     for name, value in arguments.items():
         if name in skip or value is None or value is False or value == ():
             continue
@@ -441,9 +447,10 @@ def run_place(
     "placement.csv, distances.csv, the map, report.json and report.html of new samples."
     table = placement.table.rename_axis("sample").reset_index()
     far = table[table[["ratio", "ratio_all"]].max(axis=1) > 1]
-    counts = table[~table["sample"].isin(far["sample"])].predicted.value_counts().to_dict()
-    if table.vote.isna().all():  # numbers
-        counts = {f"between {table.predicted.min():.3g} and {table.predicted.max():.3g}": len(table)}
+    near = table[~table["sample"].isin(far["sample"])].predicted
+    counts = near.value_counts().to_dict()
+    if table.vote.isna().all() and len(near):  # numbers
+        counts = {f"between {near.min():.3g} and {near.max():.3g}": len(near)}
     write_csv(table, folder / "placement.csv")
     write_csv(placement.distances, folder / "distances.csv", index=True, index_label="sample")
     text = "Known samples (dots, by class) and new ones (diamonds, by the class that is suggested), flattened to a map."

@@ -122,7 +122,7 @@ def solve_pairs(
         X, Y = (Z[slice(*offsets[i : i + 2])] for i in pairs[q])
         upper[q], moves[q] = plan_costs_of(X, Y, states[q], p)
     gap = np.divide(upper - lower, upper, out=np.zeros(len(upper)), where=upper > 0)
-    gap[moves & (upper < 1e-290)] = np.inf
+    gap[(moves & (upper < 1e-290)) | np.isnan(gap)] = np.inf
     return upper, gap, states
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #prs0009

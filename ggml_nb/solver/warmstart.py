@@ -132,7 +132,7 @@ def improve(X, Y, A, B, weight, parent, flow, pot, diameter, tol, rounds, p):
     n, k, m, eps, size = len(X), X.shape[1], len(Y), np.finfo(A.dtype).eps, diameter**p
     f, h, g = np.empty(n, A.dtype), np.empty(B.shape[1], A.dtype), np.full(B.shape[1], -np.inf, A.dtype)
     arcs, slack, lower, upper, pivots = np.empty((MOST * n, 2), np.int32), p * (k / 2 + 4) * eps, 0.0, 0.0, 1
-    share = min(tol, 1e-4) / 16  # lambda
+    share = min(tol, 1e-4) / (16 * max(p - 1, 1))  # lambda
     keep, rounded = (1 - slack) * (1 - share) ** (p - 1), share * (eps * diameter / share) ** p
     blur = eps + np.sqrt(n + m) * np.finfo(np.float64).eps  # of potentials, and of their sum
     best, smooth = pot.copy(), False

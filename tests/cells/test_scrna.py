@@ -183,7 +183,7 @@ def test_arguments_are_checked(cells, tmp_path):
         (ValueError, "gene_filter must be", {"gene_filter": np.ones(cells.n_vars, dtype=bool)}),
         (ValueError, "gene_filter names no gene", {"gene_filter": []}),
         (ValueError, "gene_filter names 'gene 0001' twice", {"gene_filter": ["gene 0001", "gene 0002", "gene 0001"]}),
-        (ValueError, "gene_filter names genes, but use_rep", {"gene_filter": ["gene 0001"], "use_rep": "X_some"}),
+        (ValueError, "gene_filter chooses genes, but use_rep", {"gene_filter": ["gene 0001"], "use_rep": "X_some"}),
         (ValueError, "n_cells must be", {"n_cells": 0}),
         (ValueError, "n_cells must be", {"n_cells": 2.5}),
         (ValueError, "n_cells must be", {"n_cells": "10"}),

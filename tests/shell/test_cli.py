@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from functools import partial
+from html import unescape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -681,3 +682,21 @@ def test_a_sparse_panel_of_few_markers_is_fitted(cells, tmp_path, call):
     ]
     assert call("fit", tmp_path / "five.h5ad", *keys, "--figures", "svg", "-q", "-o", tmp_path / "out")
     assert (tmp_path / "out" / "metric.npz").exists()
+
+
+def test_the_page_tells_of_what_was_read_and_of_each_new_sample_once(tmp_path, call, monkeypatch):
+    "Coordinates are not filtered as genes are, a file may begin with a dash, and what is far is counted apart."
+    adata = make_scrna(12, 20, 20, n_types=2, n_differential=5, severity=3, seed=0)
+    adata.obsm["R"] = np.float32(np.log1p(adata.X.toarray()[:, :3]))
+    adata.write_h5ad(tmp_path / "-cells.h5ad")
+    monkeypatch.chdir(tmp_path)
+    keys = ["--sample-key", "sample", "--label-key", "severity", "--use-rep", "R"]
+    how = ["--target", "ordered", "--figures", "svg", "-q", "-o", "out"]
+    call("fit", *keys, *how, "--", "-cells.h5ad")
+    page = unescape((tmp_path / "out" / "report.html").read_text())
+    assert "coordinates of obsm['R'] in the place of genes" in page and "features seen in" not in page
+    assert "ggml-nb fit ./-cells.h5ad --sample-key sample" in page
+    adata.obsm["R"] = 5 * adata.obsm["R"] + 50
+    adata.write_h5ad(tmp_path / "far.h5ad")
+    said = call("place", "far.h5ad", *keys[:2], "--metric", "out/metric.npz", "--figures", "svg", "-o", "placed").out
+    assert "12 new samples: 12 too far to say" in said

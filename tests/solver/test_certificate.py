@@ -487,3 +487,14 @@ def test_bounds_hold_for_masses_that_hardly_count(seed):
         assert abs(Fraction(float(cost)) - exact_on_a_line(x, y, a, b, p)) <= Fraction(float(cost)) * Fraction(
             gap + 1e-15
         )
+
+
+@pytest.mark.parametrize("p", [17, 18, 20])
+def test_high_powers_reach_the_tolerance(p):
+    rng = np.random.default_rng(p)
+    for _ in range(20):
+        data = Distributions.from_list([rng.normal(size=(9, 3)), rng.normal(size=(11, 3))])
+        engine = PairwiseTransport(data, p=p)
+        [cost] = engine.solve(np.eye(3))
+        true = wasserstein(data[0], data[1], p=p).cost
+        assert engine.gaps[0] <= 1e-4 and true * (1 - 1e-5) <= cost <= true * (1 + 1.1e-4)
