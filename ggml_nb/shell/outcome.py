@@ -150,7 +150,9 @@ def two_sided(
             single -= {i - 1, i}
     everyone = {*range(len(distributions))}
     if single and everyone.difference(*(test for _, test in splits)):
-        many = split_distributions(distributions, 40 * n_splits, seed=(seed + 2**31) % 2**32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said above
+            many = split_distributions(distributions, 40 * n_splits, seed=(seed + 2**31) % 2**32)
         for i in sorted(single, reverse=True):
             missing = everyone.difference(*(test for s, (_, test) in enumerate(splits) if s != i))
             splits[i] = max(many, key=lambda split: len(missing.intersection(split[1]))) if missing else splits[i]
