@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['metric_matrix', 'learned_rows', 'learned_axes', 'handy', 'shares', 'donor_cells', 'residuals', 'pseudobulk_test',
-           'donor_half', 'check_top', 'gene_stability', 'learned_target', 'known_patterns', 'class_means', 'turned',
-           'keep_genes', 'rank_genes', 'plot_genes', 'plot_ranking']
+           'donor_half', 'check_top', 'gene_stability', 'learned_target', 'known_patterns', 'class_effects',
+           'class_means', 'turned', 'keep_genes', 'rank_genes', 'plot_genes', 'plot_ranking']
 
 # %% ../../nbs/5_cells/54_genes.ipynb #896d3593
 import json
@@ -27,7 +27,7 @@ from ..estimator.estimator import GGML
 from ..estimator.metric import check_linear
 from ..estimator.ordered import as_classes, grade_names
 from ..estimator.patterns import Patterns, feature_patterns
-from ..method.arrays import as_array, as_names, plain_type, warn
+from ..method.arrays import as_array, as_names, plain_type, text_of, warn
 from ..method.distributions import check_clouds, generator_of
 from ..evaluation.evaluation import check_result
 from ..evaluation.pictures import as_text, axes_of, class_colors, sorted_classes
@@ -242,32 +242,47 @@ def known_patterns(
     return feature_patterns(distributions, W) if kept is None and distributions is not None else kept
 
 # %% ../../nbs/5_cells/54_genes.ipynb #440f3397
+def class_effects(
+    means,  # (n, d) of the samples
+    code,  # (n,) int: the class
+    donors,  # (n,)
+    batches=None,  # (n,)
+) -> np.ndarray:  # (C, d), but for a shift that all classes share where there are batches
+    "The mean of each class over its donors; with batches by least squares beside them, for they are not spread evenly."
+    keys = [code, donors] + ([] if batches is None else [text_of(batches)])
+    table = pd.DataFrame(np.asarray(means, np.float64)).groupby(keys).mean()
+    if batches is None:
+        return table.groupby(level=0).mean().to_numpy()
+    design = np.hstack([pd.get_dummies(table.index.get_level_values(level)).to_numpy(float) for level in (0, 2)])
+    return np.linalg.lstsq(design, table.to_numpy(), rcond=None)[0][: code.max() + 1]
+
+
 def class_means(
     source,  # as for `rank_genes`
     names,  # (d,) of the metric's features
     distributions,  # Distributions of the fit, or None
     key,  # `key_added` of an AnnData's fit
 ) -> dict:  # higher_in, difference; empty where there are no samples
-    "In which class a gene is higher, from the means of donors."
+    "In which class a gene is higher, from the means of donors, with the batch as a term."
     if distributions is not None:
         check_clouds(distributions)
         if not np.array_equal(distributions.feature_names, names):
             raise ValueError("distributions must have the features of the metric, in its order: give those of the fit")
         means, labels, donors = sample_means(distributions), distributions.classes, distributions.donors
+        batches = distributions.batches
     elif isinstance(source, anndata.AnnData):
         stored = record(source, key)
         means, labels = stored["means"], stored["labels"]
         if learned_target(source, key) == "ordered":
             code, grades = grade_names(labels)
             labels = grades[code]
-        donors = stored.get("groups", np.arange(len(labels)))
+        donors, batches = stored.get("groups", np.arange(len(labels))), stored.get("batches")
     else:
         return {}
     classes, code = np.unique(plain_type(labels), return_inverse=True)
-    table = pd.DataFrame(np.asarray(means, np.float64)).groupby([code, donors]).mean()
-    center = table.groupby(level=0).mean()
-    rest = (center.sum() - center.max()) / max(len(center) - 1, 1)
-    return {"higher_in": classes[center.idxmax()], "difference": (center.max() - rest).to_numpy()}
+    center = class_effects(means, code, donors, batches)
+    rest = (center.sum(axis=0) - center.max(axis=0)) / max(len(center) - 1, 1)
+    return {"higher_in": classes[center.argmax(axis=0)], "difference": center.max(axis=0) - rest}
 
 # %% ../../nbs/5_cells/54_genes.ipynb #ad3c1a61
 def turned(

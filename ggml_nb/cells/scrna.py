@@ -92,6 +92,7 @@ def read_clouds(
     data.symbols = symbols
     if codes is not None:
         check_target(data, target, say)
+        data.source |= {"target": target} if target == "ordered" else {}
     data.colors = None if label_key is None else stored_colors(colors, classes)
     return data
 
@@ -181,6 +182,9 @@ def fit_anndata(
                  use_rep=use_rep, n_cells=n_cells, gene_names=gene_names, min_cells=min_cells, seed=seed)  # fmt: skip
     asked["target"] = model.target
     distributions = read_clouds(adata, gene_filter=gene_filter, verbose=model.verbose, **asked)
+    if model.target == "classes" and (alone := np.bincount(distributions.labels) == 1).any():
+        name = str(distributions.class_names[alone][0])
+        warn(f"{label_key}: {name!r} has one sample, of which nothing can be held out: do not rely on what is learned")
     matrix, names = expression(adata, layer, use_rep)
     if len(distributions.sample) < matrix.shape[0] and not all_finite(matrix):
         raise ValueError("adata has NaN or infinite values in cells that were not drawn: remove or impute them first")

@@ -254,6 +254,8 @@ def fit(
     check_parameters(self)
     if self.target == "classes":
         check_classes(data.classes)
+        if data.source.get("target") == "ordered":
+            warn("labels were read as an ordered outcome and are learned as classes: target='ordered' uses their order")
     if not data.weights.all():  # points without mass, as padding has, are no part of scale and start
         data = data.take(np.flatnonzero(data.weights))
     rng, checkpoint, learned = np.random.default_rng(self.random_state), None, data

@@ -131,6 +131,7 @@ def graded(
     "The same clouds with grades as classes, where something must be balanced or counted."
     coarse = copy.copy(distributions)  # shares the points
     coarse.labels, coarse.class_names = grade_names(as_numbers(distributions).labels)
+    coarse.source = {name: value for name, value in coarse.source.items() if name != "target"}
     return coarse
 
 

@@ -157,6 +157,8 @@ def square_table(
 ):  # (n, n) ndarray
     "Numbers, a row and a column a label."
     n = len(check_labels(labels))
+    if isinstance(D, pd.DataFrame) and isinstance(labels, pd.Series) and not isinstance(labels.index, pd.RangeIndex):
+        D = D.loc[labels.index, labels.index] if labels.index.isin(D.index.intersection(D.columns)).all() else D
     try:
         D = np.asarray(as_array(D))
     except (TypeError, ValueError) as error:
@@ -188,6 +190,8 @@ def symmetric_table(
     if (D - D.T).max() > 1e-4 * np.abs(D).max():
         i, j = np.unravel_index((D - D.T).argmax(), D.shape)
         raise ValueError(f"D must be symmetric, got D[{i}, {j}] = {D[i, j]:g} but D[{j}, {i}] = {D[j, i]:g}")
+    if (own := np.abs(np.diag(D)).max()) > 1e-4 * np.abs(D).max():
+        raise ValueError(f"D must be 0 from a sample to itself, got {own:g}: similarities are no distances")
     return D
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #600d6762

@@ -16,15 +16,17 @@ import unicodedata
 import warnings
 
 import numpy as np
+import pandas as pd
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import spearmanr
+from scipy.stats.contingency import association
 from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar
 
 from .evaluation import check_labels, symmetric_table
-from ..method.arrays import as_codes, text_of
+from ..method.arrays import as_codes, text_of, warn
 
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #dee39791
 COLORS = (
@@ -304,6 +306,8 @@ def representation_scores(
     scores = {"information_retention": calibrated_f1(D, labels, k, donors)}
     if batches is not None:
         scores["batch_removal"] = 1 - calibrated_f1(D, batches, k, donors)
+        if association(pd.crosstab(text_of(batches), text_of(labels)).to_numpy(), "cramer") > 0.5:
+            warn("batches and labels go together: batch_removal takes the one for the other; score balanced samples")
     if donors is not None:
         scores["replicate_robustness"] = replicate_robustness(D, donors)
     if order is not None:

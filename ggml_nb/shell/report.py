@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'CITE', 'JUDGED', 'TYPED', 'TESTED', 'GENES', 'ABOUT_GENES', 'ABOUT_SCORES', 'TYPES', 'KEPT', 'PLACED',
-           'sample_table', 'make_report', 'largest_class', 'records', 'representation', 'noted', 'write_tables',
-           'methods_text', 'axes_text', 'what_was_taken', 'score_text', 'answer_lines', 'command_line', 'score_tables',
-           'training_text', 'page_sections', 'type_table', 'run_fit', 'write_report', 'run_place', 'place_lines',
-           'print_report', 'held_out_answers', 'run_evaluation', 'print_evaluation']
+           'sample_table', 'make_report', 'largest_class', 'batch_alone', 'records', 'representation', 'noted',
+           'write_tables', 'methods_text', 'axes_text', 'what_was_taken', 'score_text', 'answer_lines', 'command_line',
+           'score_tables', 'training_text', 'page_sections', 'type_table', 'run_fit', 'write_report', 'run_place',
+           'place_lines', 'print_report', 'held_out_answers', 'run_evaluation', 'print_evaluation']
 
 # %% ../../nbs/6_shell/65_report.ipynb #44a538c7
 import json
@@ -69,6 +69,7 @@ def make_report(
     return {
         **judged,
         "chance": largest_class(known),
+        **({} if data.batches is None else {"batch_alone": batch_alone(known)}),
         "metric": {
             "learned": int(model.n_axes_),
             "plain": len(model.components_) - int(model.n_axes_),
@@ -100,6 +101,13 @@ def largest_class(
     "Accuracy of always naming the largest class, each donor counted once, as in the accuracies."
     share = pd.crosstab(distributions.donors, distributions.labels, normalize="index").mean()
     return float(share.max())
+
+
+def batch_alone(
+    distributions,  # Distributions with batches
+) -> float:
+    "Share of the samples that have the commonest class of their batch."
+    return float(pd.crosstab(distributions.batches, distributions.labels).max(axis=1).sum() / len(distributions))
 
 
 def records(
@@ -233,13 +241,20 @@ def answer_lines(
     "What came out, the number first."
     counts = ", ".join(f"{n} {name}" for name, n in report["classes"].items())
     if "splits" not in report:
-        return ["Nothing was held out", f"{report['samples']} samples ({counts}): no word on how others are told."]
+        samples = f"{report['samples']} samples ({counts})"
+        return ["Nothing was held out", f"{samples}: no word on how others are told; ggml-nb evaluate has one."]
     ours = report["accuracy"]["ggml"]
     lines = [f"Held-out accuracy {score_text(ours)}"]
+    if max(report["classes"].values()) > 0.6 * report["samples"]:  # else the larger class says it all
+        lines[0] += f", balanced over classes {score_text(report['balanced_accuracy']['ggml'])}"
     asked = ("euclidean", "means", "pseudobulk", "composition")  # all others are in the table below
     others = [f"{METHODS[m]} {score_text(s)}" for m, s in report["accuracy"].items() if m in asked]
     largest = f"always the largest class {report['chance']:.2f}"
+    largest += f", that of the batch {report['batch_alone']:.2f}" if "batch_alone" in report else ""
     lines.append(f"Beside it: {'; '.join(others)}; {largest}. Each donor counts once; in brackets: 95 % intervals.")
+    best = max(report["accuracy"], key=lambda method: report["accuracy"][method]["mean"])
+    if report["accuracy"][best]["mean"] > ours["mean"]:
+        lines.append(f"The best here is not GGML but {METHODS[best]}, {score_text(report['accuracy'][best])}.")
     if report["p_value"] is not None:
         lines.append(f"p = {report['p_value']:.3g}, from {report['permutations']} permutations of the labels.")
     answers = [row["right"] for row in report["patients"]]
@@ -320,7 +335,10 @@ def page_sections(
     genes = ranking[[name for name in GENES if name in ranking]].head(30)
     people = as_table(sample_table(outcome), "Each sample, and its held-out answer.")
     best = as_table(genes, "The first 30 by their pattern.")
-    kinds = [] if types is None else [as_table(types, TYPES)]
+    about = TYPES
+    if "batch_alone" in report:
+        about += f" The batch alone tells {report['batch_alone']:.2f}: a type that does no better may tell the batch."
+    kinds = [] if types is None else [as_table(types, about)]
     again = command_line(report["arguments"])
     sections = [
         {"title": "Is it to be trusted?", "tables": score_tables(report)},
@@ -555,4 +573,7 @@ def print_evaluation(
         clusters = "ARI {ari}, MI {mi}, VI {vi}".format(**figures)
         accuracy = f"held-out accuracy {figures['accuracy']}"
         print(f"  {METHODS[method]:10} {accuracy}   clusters of the held-out samples: {clusters}")
+    name = "spearman" if "spearman" in report["ggml"] else "accuracy"
+    if report["euclidean"][name]["mean"] > report["ggml"][name]["mean"]:
+        print("  The plain Euclidean metric does better here than the learned one.")
     print(f"splits.csv, table.csv, answers.csv and report.json are in {folder}")

@@ -484,3 +484,16 @@ def test_donors_that_changed_after_the_fit_are_refused():
     adata.obs["donor"] = "all"
     with pytest.raises(ValueError, match=r"obs\['donor'\] has changed since the fit"):
         fitted_distributions(adata)
+
+
+def test_the_direction_of_a_gene_is_not_that_of_the_batch():
+    "Three ill samples of eighteen are of the first batch: plain means of the classes are mostly those of the batches."
+    how = {"n_types": 4, "n_differential": 40, "batches": ["v2", "v3"], "confounding": [[15, 2], [3, 18]]}
+    adata = make_scrna(24, 60, 500, batch_effect=0.6, seed=0, **how)
+    fit_anndata(adata, "sample", "label", group_key="donor", batch_key="batch", max_epochs=1)
+    head = rank_genes(adata).head(30)
+    head = head[adata.var.differential[head.gene].to_numpy()]
+    assert len(head) >= 25 and ((head.pattern > 0) == (head.higher_in == "healthy")).all()
+    data = fitted_distributions(adata)
+    tested = pseudobulk_test(sample_means(data), data.classes, data.groups, data.batches).set_index(data.feature_names)
+    assert (tested.higher_in[head.gene].to_numpy() == head.higher_in.to_numpy()).all()

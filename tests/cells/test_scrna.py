@@ -526,3 +526,10 @@ def test_names_without_zeros_survive_being_written(cells, tmp_path):
     adata.write_h5ad(tmp_path / "fitted.h5ad")
     for again in (adata, anndata.read_h5ad(tmp_path / "fitted.h5ad")):
         assert fitted_distributions(again).sample_names.tolist() == before == sorted(before, key=lambda x: int(x[1:]))
+
+
+def test_a_class_of_one_sample_is_named(cells):
+    adata = cells.copy()
+    adata.obs["label"] = np.where(adata.obs["sample"] == adata.obs["sample"].iloc[0], "ill", "well")
+    with pytest.warns(UserWarning, match="'ill' has one sample, of which nothing can be held out"):
+        fit_anndata(adata, **KEYS, max_epochs=1)

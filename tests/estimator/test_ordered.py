@@ -146,3 +146,11 @@ def test_a_truth_without_numbers_is_refused(y):
     data = cohort()
     with pytest.raises(ValueError, match="y must be finite numbers with target='ordered'"):
         GGML(target="ordered", max_epochs=1).fit(data).score([data[i] for i in range(12)], y)
+
+
+def test_an_order_that_is_forgotten_is_named(severity):
+    with pytest.warns(UserWarning, match="read as an ordered outcome and are learned as classes"):
+        GGML(max_epochs=1).fit(severity)
+    with warnings.catch_warnings(record=True) as said:
+        GGML(max_epochs=1).fit(graded(severity))
+    assert not any("ordered" in str(warning.message) for warning in said)

@@ -1,6 +1,9 @@
 "What SPARE asks of a table of distances, against its own words and scanpy's pseudotime."
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
@@ -81,3 +84,23 @@ def test_what_is_known_must_fit_the_table(name):
         representation_scores(line(0, 1, 2, 3), [0, 0, 1, 1], **{name: [0, 1, 2]})
     with pytest.raises(ValueError, match="D must be symmetric"):
         representation_scores(np.triu(line(0, 1, 2, 3)), [0, 0, 1, 1])
+
+
+def test_tables_are_read_by_name_and_similarities_refused():
+    points = np.random.default_rng(0).normal(size=(12, 2)) + 9 * (np.arange(12)[:, None] % 2)
+    D, names = cdist(points, points), [f"s{i}" for i in range(12)]
+    labels = pd.Series(np.arange(12) % 2, names)
+    turned = labels[::-1]
+    assert representation_scores(pd.DataFrame(D, names, names), turned)["information_retention"] == 1
+    with pytest.raises(ValueError, match="D must be 0 from a sample to itself, got 1: similarities are no distances"):
+        representation_scores(np.exp(-D), labels)
+
+
+def test_batches_that_go_with_the_labels_are_named():
+    D = cdist(np.arange(12.0)[:, None], np.arange(12.0)[:, None])
+    labels = np.repeat([0, 1], 6)
+    with pytest.warns(UserWarning, match="batches and labels go together"):
+        representation_scores(D, labels, batches=labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        representation_scores(D, labels, batches=np.arange(12) % 2)
