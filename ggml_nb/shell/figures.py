@@ -86,8 +86,8 @@ def sample_bars(
     batches = outcome.distributions.batches
     bars = {} if batches is None else {"batch": np.asarray(batches).astype(str)}
     if outcome.judged is not None:
-        answer = answered(outcome, method)
-        bars["held-out answer"] = answer, {"right": "#E8E8E8", "wrong": "#000000", "none": "#FFFFFF"}
+        answer, colors = answered(outcome, method), {"right": "#E8E8E8", "wrong": "#000000", "none": "#FFFFFF"}
+        bars["held-out answer"] = answer, {name: color for name, color in colors.items() if name in answer}
     return bars
 
 # %% ../../nbs/6_shell/63_figures.ipynb #d814dbd3
@@ -287,7 +287,8 @@ def save_picture(
         figure = Figure(figsize=picture.size, layout="constrained")
         FigureCanvasAgg(figure)  # measures text
         picture.draw(figure.subplots())
-        figure.get_layout_engine().execute(figure)
+        for _ in range(3):  # trees and bars grow with the axes that they stand on
+            figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
         for kind in formats:
             figure.dpi = 140  # another format left its own

@@ -126,7 +126,9 @@ def representation(
         known["batches"] = data.batches
     if len(np.unique(data.donors)) < len(data):
         known["donors"] = data.donors
-    return {m: representation_scores(D, data.labels, **known) for m, D in outcome.shown().items()} if known else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what goes with the batch is named below the table
+        return {m: representation_scores(D, data.labels, **known) for m, D in outcome.shown().items()} if known else {}
 
 # %% ../../nbs/6_shell/65_report.ipynb #02d8cdc7
 @contextmanager
@@ -286,8 +288,8 @@ GENES = ["gene", "symbol", "pattern", "weight", "higher_in", "difference", "p_va
 
 ABOUT_GENES = """pattern: what differs between classes along the metric, over its error between donors (of two
 classes, the sign is positive where the second is higher, on the whole); weight: the share of the
-metric. Direction and difference come from the samples' means (pseudobulk); stability is the share
-of held-out splits in which a gene was among the 50 of largest weight."""
+metric. Direction and difference come from the samples' means (pseudobulk), beside the batch where one is
+named; stability is the share of held-out splits in which a gene was among the 50 of largest weight."""
 ABOUT_SCORES = """Held-out figures, mean and 95 % interval. Clusters of the held-out half against classes: ARI, adjusted
 Rand index (1 is best, 0 chance); MI, mutual information; VI, variation of information (0 is best), in nats."""
 
@@ -357,7 +359,7 @@ cells in the learned space (the largest of all pairs of classes). accuracy: held
 is learned from, and sees, this type alone, in samples with ten such cells; low, high: its 95 % interval."""
 KEPT = {
     "information_retention": "of the classes",
-    "batch_removal": "1 where neighbours do not tell the batch",
+    "batch_removal": "1 where neighbours do not tell the batch (nor what goes with it, as a class may)",
     "replicate_robustness": "samples of a donor lie together",
 }
 
