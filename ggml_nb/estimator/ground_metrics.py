@@ -88,9 +88,8 @@ class NetworkMap:
         self.network = copy.deepcopy(network).cpu()
         if not self.parameters():
             raise ValueError(f"metric must have parameters to train, got {network}")
-        self.center = (
-            points.mean(axis=0) if mass is None else feature_means(points, mass)
-        )  # any near the middle will do
+        # any point near the middle will do, in the precision of the points
+        self.center = points.mean(axis=0) if mass is None else feature_means(points, mass)
         self.points = torch.as_tensor(np.asarray(points - self.center), dtype=self.parameters()[0].dtype)
 
     def parameters(self):

@@ -306,7 +306,8 @@ def representation_scores(
     scores = {"information_retention": calibrated_f1(D, labels, k, donors)}
     if batches is not None:
         scores["batch_removal"] = 1 - calibrated_f1(D, batches, k, donors)
-        if association(pd.crosstab(text_of(batches), text_of(labels)).to_numpy(), "cramer") > 0.5:
+        counts = pd.crosstab(text_of(batches), text_of(labels)).to_numpy()
+        if min(counts.shape) > 1 and 2 * len(counts) <= len(D) and association(counts, "cramer") > 0.5:
             warn("batches and labels go together: batch_removal takes the one for the other; score balanced samples")
     if donors is not None:
         scores["replicate_robustness"] = replicate_robustness(D, donors)

@@ -103,4 +103,5 @@ def test_batches_that_go_with_the_labels_are_named():
         representation_scores(D, labels, batches=labels)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        representation_scores(D, labels, batches=np.arange(12) % 2)
+        for batches in (np.arange(12) % 2, np.zeros(12), np.arange(12)):
+            representation_scores(D, labels, batches=batches)
