@@ -335,7 +335,8 @@ def page_sections(
         return [found for name, found in pictures.items() if name.startswith(names)]
 
     genes = ranking[[name for name in GENES if name in ranking]].head(30)
-    people = as_table(sample_table(outcome), "Each sample, and its held-out answer.")
+    what = "Each sample, and its held-out answer." if outcome.judged is not None else "Each sample."
+    people = as_table(sample_table(outcome), what)
     best = as_table(genes, "The first 30 by their pattern.")
     about = TYPES
     if "batch_alone" in report:
@@ -443,6 +444,8 @@ def write_report(
     "report.json and report.html."
     asked = report["arguments"]
     question = f"Question: which differences between cells tell {' from '.join(map(str, report['classes']))}?"
+    if asked.get("target") == "ordered":
+        question = f"Question: which differences between cells go with the order of {asked.get('label_key')}?"
     data = f"{asked.get('file') or 'simulated'}; {report['samples']} samples of {report['donors']} donors"
     data += f", {report['cells']} cells, {report['features']} features"
     text = f"{question} Data: {data}{what_was_taken(report)}."

@@ -696,6 +696,7 @@ def test_the_page_tells_of_what_was_read_and_of_each_new_sample_once(tmp_path, c
     page = unescape((tmp_path / "out" / "report.html").read_text())
     assert "coordinates of obsm['R'] in the place of genes" in page and "features seen in" not in page
     assert "ggml-nb fit ./-cells.h5ad --sample-key sample" in page
+    assert "go with the order of severity?" in page and "held-out answer" not in page
     adata.obsm["R"] = 5 * adata.obsm["R"] + 50
     adata.write_h5ad(tmp_path / "far.h5ad")
     said = call("place", "far.h5ad", *keys[:2], "--metric", "out/metric.npz", "--figures", "svg", "-o", "placed").out
