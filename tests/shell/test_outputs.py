@@ -290,7 +290,7 @@ def test_an_interrupt_while_modules_load_is_one_line(cells, tmp_path):
     code += "; import sys; from ggml_nb.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "fit", str(cells), *FIT, "-o", str(tmp_path / "out")]
     draw = random.Random(1)
-    for _ in range(8):
+    for _ in range(5):
         job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         job.stdout.readline()
         time.sleep(draw.uniform(0.05, 1.0))
