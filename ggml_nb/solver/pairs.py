@@ -485,11 +485,12 @@ def __call__(
     from ggml_nb.solver.layer import transport_cost
 
     n = len(self.distributions)
-    code, known = (np.sort(p, axis=1) @ [n, 1] for p in (np.asarray(pairs), self.pairs))
+    pairs = check_pairs(pairs, n)
+    code, known = (np.sort(p, axis=1) @ [n, 1] for p in (pairs, self.pairs))
     order = np.argsort(known, kind="stable")
     place = order[np.minimum(np.searchsorted(known, code, sorter=order), len(order) - 1)]
     if (unknown := known[place] != code).any():
-        raise ValueError(f"pairs: {np.asarray(pairs)[unknown][0].tolist()} is not among the pairs of this engine")
+        raise ValueError(f"pairs: {pairs[unknown][0].tolist()} is not among the pairs of this engine")
     return transport_cost(Z, self, place)
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #prs0013

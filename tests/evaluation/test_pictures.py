@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist, squareform
 
 from ggml_nb import plot_clustermap, plot_embedding
 from ggml_nb.evaluation.pictures import COLORS, class_colors, umap_embedding
@@ -146,3 +146,16 @@ def test_a_bar_goes_by_position_whatever_its_index():
     ax.figure.canvas.draw()
     legend = ax.get_legend().get_window_extent()
     assert all(not legend.overlaps(c.get_window_extent()) for c in ax.child_axes if c.get_xlabel() == "OT distance")
+
+
+def test_no_picture_of_the_page_is_cut_at_its_edges(tmp_path):
+    "A clustermap with two bars, six entries in its legend and a title: all within, as blank edges show."
+    from ggml_nb.shell.figures import Picture, save_picture
+
+    rng = np.random.default_rng(0)
+    D, labels = squareform(pdist(rng.normal(size=(38, 3)))), np.arange(38) % 2
+    bars = {"batch": np.arange(38) // 19, "held-out answer": np.where(np.arange(38) % 5, "right", "wrong")}
+    how = {"title": "GGML: held-out accuracy 0.88", "names": [f"patient {i}" for i in range(38)], "bars": bars}
+    save_picture(Picture("map", "", lambda ax: plot_clustermap(D, labels, ax, **how), (5.6, 6)), tmp_path, ("png",))
+    image = plt.imread(tmp_path / "map.png")[..., :3]
+    assert all((edge == 1).all() for edge in (image[0], image[-1], image[:, 0], image[:, -1]))

@@ -157,7 +157,9 @@ def test_an_engine_is_asked_for_its_own_pairs():
     some = PairwiseTransport(D, pairs=[[1, 3], [0, 2]])
     assert np.allclose(PairwiseTransport(D)(Z, [[2, 0], [1, 3]]), [true[0, 2], true[1, 3]])
     assert np.allclose(some(Z, [[2, 0], [1, 3]]), [true[0, 2], true[1, 3]])
-    for pair in ([0, 1], [1, 1], [7, 9]):
+    with pytest.raises(ValueError, match=r"pairs must index the 9 distributions, got 0..11"):
+        PairwiseTransport(D)(Z, [[0, 11]])  # of nine clouds: 0 * 9 + 11 is the place of [1, 2]
+    for pair in ([0, 1], [1, 1]):
         with pytest.raises(ValueError, match=rf"\[{pair[0]}, {pair[1]}\] is not among the pairs of this engine"):
             some(Z, [[1, 3], pair])
 
