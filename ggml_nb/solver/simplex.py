@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['UNIT', 'inlined', 'NOWHERE', 'BLOCK', 'State', 'warn_without_cache', 'jit', 'units', 'couple', 'first_tree',
-           'ascending', 'principal_order', 'first_state', 'arc_cost', 'plan_cost', 'hang', 'unhang', 'subtree', 'grow',
-           'find_leaving', 'push', 'resize', 'rehang', 'shift', 'pivot', 'simplex']
+           'ascending', 'principal_order', 'first_state', 'arc_cost', 'plan_cost', 'depth_first', 'grow',
+           'find_leaving', 'push', 'reparent', 'join', 'turn', 'mark_last', 'rehang', 'shift', 'pivot', 'balance',
+           'simplex']
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #3deb39e3
 from functools import lru_cache, partial
@@ -46,7 +47,7 @@ def jit(
         return njit(function, nogil=True, error_model="numpy", **options)
 
 
-inlined = partial(jit, inline="always")  # for what one compiled function calls: not compiled on its own, nor twice
+inlined = partial(jit, inline="always")  # for steps of a compiled function: a call would count the users of each array
 
 
 @jit
@@ -142,62 +143,49 @@ def plan_cost(X, Y, parent, flow, p):
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #d7f4a8b7
 @jit
-def hang(v, p, parent, links):
-    "Make v a child of p."
-    child, after, before = links
-    parent[v], after[v], before[v] = p, child[p], -1
-    if child[p] >= 0:
-        before[child[p]] = v
-    child[p] = v
-
-# %% ../../nbs/2_solver/21_simplex.ipynb #c8bab007
-@jit
-def unhang(v, parent, links):
-    "Take v, with all below it, off its parent's list."
-    child, after, before = links
-    if before[v] >= 0:
-        after[before[v]] = after[v]
-    else:
-        child[parent[v]] = after[v]
-    if after[v] >= 0:
-        before[after[v]] = before[v]
-
-# %% ../../nbs/2_solver/21_simplex.ipynb #dfeae628
-@jit
-def subtree(top, links, nodes):
-    "Write the nodes at and below `top`, parents before children; return their number."
-    child, after, _ = links
-    nodes[0], size, s = top, 1, 0
-    while s < size:
-        v = child[nodes[s]]
-        s += 1
-        while v >= 0:
-            nodes[size] = v
-            size += 1
-            v = after[v]
-    return size
-
-# %% ../../nbs/2_solver/21_simplex.ipynb #ac811f17
-@jit
-def grow(X, Y, parent, pot, p):
-    "Root, sizes of the subtrees and links of a tree; sets its potentials, f_i + g_j = C_ij on every arc."
+def depth_first(parent):
+    "Root of a tree, and the node after each one in depth-first order."
     N, root = len(parent), 0
-    links = np.full(N, -1, np.int32), np.full(N, -1, np.int32), np.full(N, -1, np.int32)
-    size, nodes = np.ones(N, np.int32), np.empty(N, np.int32)
+    child, sibling = np.full(N, -1, np.int32), np.full(N, -1, np.int32)
     for v in range(N):
         if parent[v] < 0:
             root = v
         else:
-            hang(v, parent[v], parent, links)
-    subtree(root, links, nodes)
-    for v in nodes[1:]:
-        pot[v] = arc_cost(X, Y, v, parent[v], p) - pot[parent[v]]
-    for v in nodes[:0:-1]:
-        size[parent[v]] += size[v]
-    return root, size, links
+            sibling[v], child[parent[v]] = child[parent[v]], v
+    after, v = np.empty(N, np.int32), root
+    for _ in range(N):
+        u = v
+        if child[v] >= 0:
+            v = child[v]
+        else:  # up, to the first branch that is still to come
+            while v != root and sibling[v] < 0:
+                v = parent[v]
+            v = root if v == root else sibling[v]
+        after[u] = v
+    return root, after
+
+# %% ../../nbs/2_solver/21_simplex.ipynb #ac811f17
+@jit
+def grow(X, Y, parent, pot, p):
+    "Root, sizes of the branches and order of a tree; sets its potentials, f_i + g_j = C_ij on every arc."
+    root, after = depth_first(parent)
+    N, v = len(parent), root
+    size, last, before = np.ones(N, np.int32), np.arange(N).astype(np.int32), np.empty(N, np.int32)
+    for _ in range(N):
+        u, v = v, after[v]
+        before[v] = u
+        if v != root:
+            pot[v] = arc_cost(X, Y, v, parent[v], p) - pot[parent[v]]
+    for _ in range(N - 1):
+        v = before[v]
+        u = parent[v]
+        size[u] += size[v]
+        if last[u] == u:
+            last[u] = last[v]
+    return root, size, (after, before, last)
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #575f106d
-@jit
+@inlined
 def find_leaving(i, j, n, parent, flow, size):
     "Top of the cycle of arc (i, j), mass to push, the node `cut` whose arc up leaves, and which of i, j is below it."
     u, v, mass, cut, below = i, j, np.int64(2) ** 62, -1, i
@@ -216,72 +204,114 @@ def find_leaving(i, j, n, parent, flow, size):
     return top, mass, cut, below
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #fbc7e93c
-@jit
-def push(v, top, mass, n, parent, flow):
-    "On the way from v up to the top, rows gain mass and columns lose it."
-    while v != top:
+@inlined
+def push(v, end, mass, change, n, parent, flow, size):
+    "On the way from v up to below `end`, rows gain mass and columns lose it, and sizes change."
+    while v != end:
         flow[v] += mass if v < n else -mass
-        v = parent[v]
-
-# %% ../../nbs/2_solver/21_simplex.ipynb #f9b17d1b
-@jit
-def resize(v, top, change, parent, size):
-    "Change the sizes on the way from v up to below the top."
-    while v != top:
         size[v] += change
         v = parent[v]
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #6e070586
-@jit
-def rehang(v, p, cut, mass, parent, flow, size, links):
-    "Hang the branch below `cut`, which is off the tree already, onto p by its node v; `mass` is that of the new arc."
+@inlined
+def reparent(v, p, cut, mass, tail, parent, flow, size, last):
+    "Turn the way from v up to `cut` upside down, onto p; `mass` is that of the new arc, `tail` the last node below."
     moved, inner = size[cut], 0
     while True:
         old, old_mass, old_size = parent[v], flow[v], size[v]
-        if v != cut:
-            unhang(v, parent, links)
-        hang(v, p, parent, links)
-        flow[v], size[v] = mass, moved - inner
+        parent[v], flow[v], size[v], last[v] = p, mass, moved - inner, tail
         if v == cut:
             return
         v, p, mass, inner = old, v, old_mass, old_size
 
+# %% ../../nbs/2_solver/21_simplex.ipynb #865206a6
+@inlined
+def join(u, v, after, before):
+    "Let v follow u."
+    after[u], before[v] = v, u
+
+
+@inlined
+def turn(v, cut, parent, after, before, last):
+    "Let the branch below `cut` begin with v; the parents are still the old ones. Returns its new last node."
+    tail = done = last[v]  # of the new order, and of the stretch in the old order that is laid out
+    front, behind = before[v], after[done]
+    while v != cut:
+        v = parent[v]
+        end, ahead = last[v], before[v]
+        join(tail, v, after, before)
+        tail, front = front, ahead
+        if end != done:
+            join(tail, behind, after, before)
+            tail = done = end
+            behind = after[end]
+    return tail
+
+# %% ../../nbs/2_solver/21_simplex.ipynb #00a2b080
+@inlined
+def mark_last(v, old, new, parent, last):
+    "Where a branch ended with node `old`, from v upwards, it ends with `new`."
+    while v >= 0 and last[v] == old:
+        last[v] = new
+        v = parent[v]
+
+
+@inlined
+def rehang(v, p, cut, mass, parent, flow, size, order):
+    "Take off the branch below `cut` and hang it onto p by its node v. Returns the branch's new last node."
+    after, before, last = order
+    mark_last(parent[cut], last[cut], before[cut], parent, last)
+    join(before[cut], after[last[cut]], after, before)
+    tail = turn(v, cut, parent, after, before, last)
+    mark_last(p, p, tail, parent, last)
+    join(tail, after[p], after, before)
+    join(p, v, after, before)
+    reparent(v, p, cut, mass, tail, parent, flow, size, last)
+    return tail
+
 # %% ../../nbs/2_solver/21_simplex.ipynb #f9d2c609
-@jit
-def shift(pot, amount, n, nodes):
-    "(f + amount, g - amount) for the given nodes."
-    for v in nodes:
+@inlined
+def shift(pot, amount, n, v, count, after):
+    "(f + amount, g - amount) for `count` nodes, from v on."
+    for _ in range(count):
         pot[v] += amount if v < n else -amount
+        v = after[v]
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #870d9ac3
 @jit
-def pivot(i, j, reduced, n, root, parent, flow, pot, size, links, nodes):
+def pivot(i, j, reduced, n, parent, flow, pot, size, order):
     "Let the arc (i, j), of reduced cost < 0, enter the tree and the arc that empties leave."
     top, mass, cut, below = find_leaving(i, j, n, parent, flow, size)
     above, moved = i + j - below, size[cut]
-    if mass > 0:
-        push(i, top, -mass, n, parent, flow)
-        push(j, top, mass, n, parent, flow)
-    resize(parent[cut], top, -moved, parent, size)
-    resize(above, top, moved, parent, size)
-    unhang(cut, parent, links)
+    gain = mass if below == j else -mass  # of rows on the way from `below`
+    push(above, top, -gain, moved, n, parent, flow, size)
+    push(below, cut, gain, 0, n, parent, flow, size)
+    push(parent[cut], top, gain, -moved, n, parent, flow, size)
+    tail = rehang(below, above, cut, mass, parent, flow, size, order)
     amount = reduced if below < n else -reduced
     if 2 * moved > len(parent):
-        shift(pot, -amount, n, nodes[: subtree(root, links, nodes)])
+        shift(pot, -amount, n, order[0][tail], len(parent) - moved, order[0])
     else:
-        shift(pot, amount, n, nodes[: subtree(cut, links, nodes)])
-    rehang(below, above, cut, mass, parent, flow, size, links)
+        shift(pot, amount, n, below, moved, order[0])
 
 # %% ../../nbs/2_solver/21_simplex.ipynb #a80da6a7
 BLOCK = 200  # candidate arcs looked through for one pivot
+
+
+@inlined
+def balance(pot, n):
+    "The same mean for f and g: this changes no price, and keeps both small."
+    amount = 0.5 * (np.mean(pot[n:]) - np.mean(pot[:n]))
+    pot[:n] += amount
+    pot[n:] -= amount
 
 
 @jit
 def simplex(X, Y, arcs, theta, parent, flow, pot, p):
     "Pivot until no arc has C_ij - f_i - g_j < -theta; return the number of pivots."
     n, N, A = len(X), len(parent), len(arcs)
-    root, size, links = grow(X, Y, parent, pot, p)
-    C, nodes = np.empty(A), np.empty(N, np.int32)
+    _, size, order = grow(X, Y, parent, pot, p)
+    C = np.empty(A)
     for e in range(A):
         C[e] = arc_cost(X, Y, arcs[e, 0], n + arcs[e, 1], p)
     pivots, clean, e = 0, 0, 0
@@ -294,7 +324,7 @@ def simplex(X, Y, arcs, theta, parent, flow, pot, p):
             e = e + 1 if e < A - 1 else 0
         clean += BLOCK
         if at >= 0:
-            pivot(arcs[at, 0], n + arcs[at, 1], best, n, root, parent, flow, pot, size, links, nodes)
+            pivot(arcs[at, 0], n + arcs[at, 1], best, n, parent, flow, pot, size, order)
             clean, pivots = 0, pivots + 1
-    shift(pot, 0.5 * (np.mean(pot[n:]) - np.mean(pot[:n])), n, np.arange(N))  # changes no price; keeps both sides small
+    balance(pot, n)
     return pivots

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from ggml_nb import Distributions, PairwiseTransport, make_distributions
 from ggml_nb.method.transport import solve_dense
 from ggml_nb.solver.pairs import bounds, solve_pair
-from ggml_nb.solver.simplex import State, first_state, grow, principal_order, simplex, units
+from ggml_nb.solver.simplex import State, first_state, grow, pivot, principal_order, units
 from ggml_nb.solver.warmstart import MOST, padded, price
 
 
@@ -197,19 +197,31 @@ def test_first_tree_takes_any_arcs(n, m, tie):
 
 
 def test_tree_bookkeeping_after_many_pivots():
-    "Sizes, links and potentials kept by the pivots equal those that are grown anew."
+    "Sizes, order and potentials kept by the pivots are those of the tree, after each and every one."
     rng = np.random.default_rng(4)
-    X, Y = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
-    a, b = masses(rng, 40, 1), masses(rng, 30, 1)
-    arcs = np.stack(np.mgrid[:40, :30], axis=-1).reshape(-1, 2).astype(np.int32)
-    parent, flow, pot = first_state(principal_order(np.concatenate([X, Y]), 40), a, b, arcs[:0])
-    assert simplex(X, Y, arcs, 1e-12, parent, flow, pot, 1.0) > 20
-    fresh = pot.copy()
-    root, size, _ = grow(X, Y, parent, fresh, 1.0)
-    assert size[root] == 70
-    moved = fresh - pot
-    assert np.allclose(moved[:40], moved[0]) and np.allclose(moved[40:], -moved[0])
-    assert np.isclose(pot @ np.concatenate([a, b]), solve_dense(cdist(X, Y), a, b).cost, rtol=1e-9)
+    for n, m in ((40, 30), (7, 50), (30, 2)):
+        X, Y = rng.normal(size=(n, 2)), rng.normal(size=(m, 2))
+        a, b, C = masses(rng, n, 1), masses(rng, m, 1), cdist(X, Y)
+        parent, flow, pot = first_state(principal_order(np.concatenate([X, Y]), n), a, b, np.empty((0, 2), np.int32))
+        root, size, order = grow(X, Y, parent, pot, 1.0)
+        after, before, last = order
+        reduced, pivots = C - pot[:n, None] - pot[n:], 0
+        while (reduced < -1e-12).any():
+            i, j = rng.choice(np.argwhere(reduced < -1e-12))
+            pivot(i, n + j, reduced[i, j], n, parent, flow, pot, size, order)
+            fresh = pot.copy()
+            assert grow(X, Y, parent, fresh, 1.0)[0] == root and np.array_equal(before[after], np.arange(n + m))
+            assert np.allclose((fresh - pot)[:n], fresh[0] - pot[0]) and np.allclose(
+                (pot - fresh)[n:], fresh[0] - pot[0]
+            )
+            for v in range(n + m):  # below v are the nodes that follow it, as many as its size, up to the last
+                branch = [v]
+                while branch[-1] != last[v]:
+                    branch.append(after[branch[-1]])
+                assert len(branch) == size[v] == len(set(branch)) and set(parent[branch[1:]]) <= set(branch)
+            reduced, pivots = C - pot[:n, None] - pot[n:], pivots + 1
+        assert pivots > 10 * (m > 2)
+        assert np.isclose(pot @ np.concatenate([a, b]), solve_dense(C, a, b).cost, rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -221,7 +233,11 @@ def test_price_is_the_c_transform(m, k, dtype):
     B, padded_g = np.zeros((k, w), dtype), np.full(w, -np.inf, dtype)
     B[:, :m], padded_g[:m] = Y.T, g
     f, h, arcs = np.empty(30, dtype), np.empty(w, dtype), np.full((20 * 30, 2), -1, np.int32)
-    found = price(X, B, m, padded_g, f, h, arcs, 1.0)
+    C = np.empty((30, w), dtype)
+    found = price(X, B, m, C, False, padded_g, f, h, arcs, 1.0)
+    seen = f.copy(), h.copy(), arcs[:found].copy()
+    assert price(np.full_like(X, np.nan), B, m, C, True, padded_g, f, h, arcs, 1.0) == found  # from the kept rows
+    assert all(np.array_equal(*pair) for pair in zip(seen, (f, h, arcs[:found])))
     reduced = cdist(X, Y) - g.astype(dtype)
     near = 1e-5 if dtype == np.float32 else 1e-12
     assert np.allclose(f, reduced.min(axis=1), atol=near)
@@ -239,7 +255,7 @@ def test_a_row_of_ties_notes_its_best_arc(dtype):
     for distance in np.random.default_rng(0).random(50).astype(dtype):
         X, B = np.zeros((3, 1), dtype), padded(np.full((64, 1), distance), dtype)
         f, h, arcs = np.empty(3, dtype), np.empty(64, dtype), np.empty((MOST * 3, 2), np.int32)
-        found = price(X, B, 64, np.zeros(64, dtype), f, h, arcs, 1.0)
+        found = price(X, B, 64, np.empty((1, 64), dtype), False, np.zeros(64, dtype), f, h, arcs, 1.0)
         assert np.array_equal(np.unique(arcs[:found, 0]), [0, 1, 2])
 
 
