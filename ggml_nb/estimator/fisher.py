@@ -12,6 +12,8 @@ import copy
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 
+from ..solver.pairs import in_threads
+
 # %% ../../nbs/3_estimator/32_fisher.ipynb #49d3246e
 def partner_pairs(
     labels,  # (n,) int classes
@@ -60,7 +62,8 @@ def both_scatters(
 ) -> list:  # S_same and S_diff of (b), each (q, q)
     "Scatter of the displacements within classes and between them, each class and each pair of classes alike."
     a, b = np.sort(labels[transport.pairs], axis=1).T
-    return [scatter(B, transport, balanced_weights(kind, a * (b.max() + 1) + b)) for kind in (a == b, a != b)]
+    weights = [balanced_weights(kind, a * (b.max() + 1) + b) for kind in (a == b, a != b)]
+    return in_threads(lambda w: scatter(B, transport, w), weights, transport.n_jobs)
 
 # %% ../../nbs/3_estimator/32_fisher.ipynb #29fab738
 def whitened_axes(

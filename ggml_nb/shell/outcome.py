@@ -20,7 +20,6 @@ import pandas as pd
 from scipy import sparse
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
-from sklearn.metrics import euclidean_distances
 from tqdm.auto import tqdm
 
 from ..cells.scrna import sample_means
@@ -33,9 +32,8 @@ from ..evaluation.evaluation import accuracies, answer_table, ask, clustering_sc
 from ..evaluation.evaluation import split_distributions
 from ..method.distributions import Distributions
 from ..method.mahalanobis import project
-from ..method.transport import solve_dense
 from ..method.triplets import check_classes
-from ..solver.pairs import all_pairs, embedded_costs, in_threads, pair_costs, useful_threads
+from ..solver.pairs import all_pairs, embedded_costs, pair_costs
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #3f06ac26
 @contextmanager
@@ -92,15 +90,7 @@ def solved(
         return embedded_costs(distributions, dense, pairs, 1e-4, n_jobs)
     if W is not None:
         return embedded_costs(distributions, project(points, W), pairs, tol, n_jobs)
-    if not sparse.issparse(points) or points.nnz < 0.2 * np.prod(points.shape):
-        return pair_costs(distributions, pairs, n_jobs=n_jobs)
-
-    def cost(pair):  # CSR that is hardly sparse: multiplied eight times as fast when it is dense
-        P, Q = (distributions[i].astype(np.float64).toarray() for i in pair)
-        a, b = (distributions.weights[distributions.rows(i)] for i in pair)
-        return solve_dense(euclidean_distances(P, Q), a, b).cost
-
-    return np.array(in_threads(cost, pairs, useful_threads(distributions, n_jobs)))
+    return pair_costs(distributions, pairs, n_jobs=n_jobs)
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #8e55a56b
 def kept_distances(

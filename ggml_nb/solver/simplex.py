@@ -123,7 +123,9 @@ def first_state(order, a, b, arcs):
 # %% ../../nbs/2_solver/21_simplex.ipynb #067662d5
 @jit
 def arc_cost(X, Y, u, v, p):
-    "Distance of two nodes, one of each side, to the power p."
+    "Distance of two nodes, one of each side, to the power p; with p = 0, X is a table of costs."
+    if p == 0:
+        return X[min(u, v), max(u, v) - len(X)]
     x, y, s = X[min(u, v)], Y[max(u, v) - len(X)], 0.0
     for q in range(len(x)):
         s += (x[q] - y[q]) ** 2

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KEEP', 'MOST', 'TABLE', 'ROWS', 'MANY', 'ROUNDING', 'EQUAL', 'padded', 'distances', 'costs', 'fold', 'room', 'price',
-           'nearest_tree', 'least', 'simplex_rows', 'first_arcs', 'improve', 'fixed_range', 'line_bounds', 'begin',
-           'transport']
+           'nearest_tree', 'least', 'simplex_rows', 'solve_rows', 'first_arcs', 'improve', 'fixed_range', 'line_bounds',
+           'begin', 'transport']
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #6c998bed
 import numpy as np
@@ -163,10 +163,10 @@ def least(row, g, lanes):
 
 
 @jit
-def simplex_rows(X, Y, C, theta, parent, flow, pot, p):
+def simplex_rows(C, theta, parent, flow, pot):
     "`simplex` with all arcs; C (n, w) has their costs, infinite in the columns that pad it."
-    n, N, g, lanes = len(X), len(parent), np.full(C.shape[1], -np.inf), np.empty(16)
-    _, size, order = grow(X, Y, parent, pot, p)
+    n, N, g, lanes = len(C), len(parent), np.full(C.shape[1], -np.inf), np.empty(16)
+    _, size, order = grow(C, C, parent, pot, 0.0)
     pivots, clean, i = 0, 0, 0
     while clean < n and pivots < 50 * N:
         best, row, lo = -theta, -1, 0.0
@@ -185,6 +185,13 @@ def simplex_rows(X, Y, C, theta, parent, flow, pot, p):
             clean, pivots = 0, pivots + 1
     balance(pot, n)
     return pivots
+
+# %% ../../nbs/2_solver/22_warmstart.ipynb #3fc83b92
+@jit
+def solve_rows(C, a, b, tol, floor, parent, flow, pot):
+    "Fill in an optimal state for costs C (n, w): no arc is cheaper by tol / 2 of the first cost, or by `floor`."
+    nearest_tree(C, np.concatenate((units(a), units(b))), parent, flow)
+    simplex_rows(C, max(0.5 * tol * plan_cost(C, C, parent, flow, 0.0), floor), parent, flow, pot)
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #66a6d93b
 @inlined
@@ -283,9 +290,7 @@ def begin(Z, a, b, C, tol, parent, flow, pot, diameter, scale, p):
         return False
     if len(C) == n:
         C[:] = costs(Z[:n], padded(Z[n:], np.float64), m, p)
-        nearest_tree(C, np.concatenate((units(a), units(b))), parent, flow)
-        theta = 0.5 * max(tol * plan_cost(Z[:n], Z[n:], parent, flow, p), 0.4 * ROUNDING * diameter**p)
-        simplex_rows(Z[:n], Z[n:], C, theta, parent, flow, pot, p)
+        solve_rows(C, a, b, tol, 0.2 * ROUNDING * diameter**p, parent, flow, pot)
         return True
     arcs, pot[:] = first_arcs(Z[:n].astype(np.float32), padded(Z[n:], np.float32), m, p)
     order = principal_order(Z, n)
