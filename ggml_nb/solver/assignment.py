@@ -80,9 +80,10 @@ def least(values, lanes):
     for j in range(16, len(values), 16):
         for s in range(16):
             lanes[s] = min(lanes[s], values[j + s])
-    lo, j = lanes.min(), 0
+    j = lanes.argmin()
+    lo = lanes[j]
     while values[j] != lo:
-        j += 1
+        j += 16
     return j, lo
 
 # %% ../../nbs/2_solver/21a_assignment.ipynb #asg0014
