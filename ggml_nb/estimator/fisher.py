@@ -57,13 +57,13 @@ def balanced_weights(
 # %% ../../nbs/3_estimator/32_fisher.ipynb #3d197130
 def both_scatters(
     B,  # (N, q) points in the basis
-    transport,  # solved PairwiseTransport
+    transport,  # solved PairwiseTransport, or its Plans
     labels,  # (n,) int classes
 ) -> list:  # S_same and S_diff of (b), each (q, q)
     "Scatter of the displacements within classes and between them, each class and each pair of classes alike."
     a, b = np.sort(labels[transport.pairs], axis=1).T
     weights = [balanced_weights(kind, a * (b.max() + 1) + b) for kind in (a == b, a != b)]
-    return in_threads(lambda w: scatter(B, transport, w), weights, transport.n_jobs)
+    return in_threads(lambda w: scatter(B, transport, w), weights, getattr(transport, "n_jobs", 1))
 
 # %% ../../nbs/3_estimator/32_fisher.ipynb #29fab738
 def whitened_axes(

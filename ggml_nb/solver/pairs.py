@@ -29,7 +29,16 @@ from tqdm.auto import tqdm
 from ..method.arrays import warn
 from ..method.distributions import check_clouds, patch
 from ..method.mahalanobis import handy_unit, project, pull_back
-from ..method.transport import OTResult, as_power, certify, ground_costs, solve_dense, unsettled, warn_of_gap
+from ggml_nb.method.transport import (
+    OTResult,
+    as_power,
+    certify,
+    check_problem,
+    ground_costs,
+    solve_dense,
+    unsettled,
+    warn_of_gap,
+)
 from .assignment import LANES
 from .simplex import NOWHERE, UNIT, State, jit
 from .warmstart import solve_rows, transport
@@ -584,14 +593,14 @@ def solve_table(
     b,  # (m,) masses, sum 1
 ) -> OTResult:
     "`solve_dense` by pivots over all arcs, without the interpreter's lock."
+    check_problem(C, a, b)  # compiled code would not end on what is no number
     (n, m), scale = C.shape, C.max() or 1.0
     table = np.full((n, -(-m // LANES) * LANES), np.inf)
     table[:, :m] = C / scale
     state = State(np.empty(n + m, np.int32), np.empty(n + m, np.int64), np.empty(n + m))
     solve_rows(table, a, b, 1e-10, 2e-14, *state)
     row, col, mass = state.plan(n)
-    found = certify(C, a, b, sparse.coo_array((mass, (row, col)), shape=C.shape), scale * state.potential[n:])
-    return found if unsettled(found, C) <= 1e-9 else solve_dense(C, a, b)
+    return certify(C, a, b, sparse.coo_array((mass, (row, col)), shape=C.shape), scale * state.potential[n:])
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #5a19a6d0
 TABLE = 2**22  # numbers, costs and coordinates, of the pairs that are looked at together, at most, where one has fewer
@@ -604,24 +613,24 @@ def table_costs(
     p,  # its power
 ) -> list:  # P costs
     "Costs of pairs that share their first cloud."
-    i, others = pairs[0, 0], pairs[:, 1]
-    rows, costs = [distributions.rows(j) for j in others], []
-    P, Q = distributions[i], distributions.points[np.concatenate(rows)]
-    if sparse.issparse(Q) and Q.nnz > 0.2 * np.prod(Q.shape):  # multiplied eight times as fast when dense
-        P, Q = P.toarray(), Q.toarray()
+    points, i, others, costs = distributions.points, pairs[0, 0], pairs[:, 1], []
+    rows = [distributions.rows(j) for j in others]
+    P, Q, exact = distributions[i], points[np.concatenate(rows)], metric == "euclidean" and not sparse.issparse(points)
+    if metric == "euclidean" and not exact and points.nnz > 0.2 * np.prod(points.shape):
+        P, Q = P.toarray(), Q.toarray()  # hardly sparse: multiplied eight times as fast
     C = ground_costs(P, Q, metric, as_power(p))
     for j, part in zip(others, np.split(C, np.cumsum([len(r) for r in rows])[:-1], axis=1)):
         a, b = (distributions.weights[distributions.rows(x)] for x in (i, j))
-        found = solve_table(part, a, b)
-        if unsettled(found, part) > 1e-9 and metric == "euclidean" and not sparse.issparse(distributions.points):
-            # its masses are integers: small costs beside huge ones keep their digits
+        found, cost, gap = solve_table(part, a, b), np.inf, np.inf
+        if unsettled(found, part) > 1e-9 and exact:  # small costs beside huge ones keep their digits from the points
             cost, gap, _ = solve_pair(distributions[i], distributions[j], a, b, tol=1e-9, p=p)
-            if cost < found.cost:
-                warn_of_gaps(np.array([gap]), 1e-9)
-                costs.append(cost)
-                continue
-        warn_of_gap(found, part)
-        costs.append(found.cost)
+        if unsettled(found, part) > 1e-9 and gap > 1e-9:
+            found = min(found, solve_dense(part, a, b), key=lambda one: (one.cost, one.gap))
+        if cost < found.cost or gap <= 1e-9:
+            warn_of_gaps(np.array([gap]), 1e-9)
+        else:
+            warn_of_gap(found, part)
+        costs.append(min(cost, found.cost))
     return costs
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #8432b54c

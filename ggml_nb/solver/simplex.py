@@ -326,7 +326,8 @@ def simplex(X, Y, arcs, theta, parent, flow, pot, p):
             e = e + 1 if e < A - 1 else 0
         clean += BLOCK
         if at >= 0:
-            pivot(arcs[at, 0], n + arcs[at, 1], best, n, parent, flow, pot, size, order)
+            i, j = np.int64(arcs[at, 0]), np.int64(arcs[at, 1])  # one type for all callers: compiled once
+            pivot(i, n + j, best, n, parent, flow, pot, size, order)
             clean, pivots = 0, pivots + 1
     balance(pot, n)
     return pivots

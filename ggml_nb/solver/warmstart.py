@@ -85,7 +85,7 @@ def fold(values):
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #b2491751
 KEEP, MOST = 10, 100  # candidate arcs: of a row on average, and of one row
-TABLE = 2**20  # distances of a pair, up to which all are kept: 8 MB
+TABLE = 2**22  # distances of a pair, up to which all are kept: 32 MB
 
 
 @inlined
@@ -130,18 +130,25 @@ def price(X, Y, m, C, known, g, f, h, arcs, p):
 # %% ../../nbs/2_solver/22_warmstart.ipynb #0035937b
 @jit
 def nearest_tree(C, left, parent, flow):
-    "Couple the masses `left` of each row with its nearest columns; C (n, w) has the costs."
-    n, m = len(C), len(left) - len(C)
-    parent[:], flow[:], columns, nearest = NOWHERE, 0, m, np.empty(n)
-    for i in range(n):
-        nearest[i] = C[i, :m].min()
-    for i in ascending(-nearest):
-        while parent[i] == NOWHERE:
+    "Couple the masses `left` of each point of the larger cloud with its nearest ones; C (n, w) has the costs."
+    (n, w), N, flat = C.shape, len(left), C.ravel()
+    m, by_rows = N - n, n >= N - n
+    size, other, step, hop = (n, m, w, 1) if by_rows else (m, n, 1, w)
+    first, second = (0, n) if by_rows else (n, 0)
+    parent[:], flow[:], columns, nearest = NOWHERE, 0, m, np.empty(size)
+    for s in range(size):
+        nearest[s] = np.inf
+        for t in range(other):
+            nearest[s] = min(nearest[s], flat[s * step + t * hop])
+    arcs = 0
+    for s in ascending(-nearest):
+        while parent[first + s] == NOWHERE and arcs < N - 1:
             least, at = np.inf, 0
-            for j in range(m):
-                if parent[n + j] == NOWHERE and C[i, j] < least:
-                    least, at = C[i, j], j
-            columns = couple(i, n + at, columns, left, parent, flow)
+            for t in range(other):
+                if parent[second + t] == NOWHERE and flat[s * step + t * hop] < least:
+                    least, at = flat[s * step + t * hop], t
+            u, v = (s, n + at) if by_rows else (at, n + s)
+            columns, arcs = couple(u, v, columns, left, parent, flow), arcs + 1
     parent[parent == NOWHERE] = -1  # the last column is the root
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #95f95049

@@ -501,3 +501,14 @@ def test_high_powers_reach_the_tolerance(p):
         true = wasserstein(data[0], data[1], p=p).cost
         assert true * (1 - 1e-5) <= cost <= true * (1 + 1e-5) / (1 - gap)
     assert tight >= 80
+
+
+@pytest.mark.parametrize(
+    "X, Y, p",
+    [([1e27, 1e20], [1e21, -1e31, -1e33, 1e35], 12), ([1e28, -1e35], [1e28, 1e20, -1e32, -1e22, -1e36, 1e31], 12)],
+)
+def test_costs_that_are_no_numbers_are_refused(X, Y, p):
+    "Compiled code that compares with NaN may not end, or may leave its arrays."
+    data = Distributions.from_list([np.array(X)[:, None], np.array(Y)[:, None]], [0, 1])
+    with pytest.raises(ValueError, match="finite"):
+        pair_costs(data, np.array([[0, 1]]), p=p)
