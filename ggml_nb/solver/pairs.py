@@ -622,9 +622,10 @@ def table_costs(
     for j, part in zip(others, np.split(C, np.cumsum([len(r) for r in rows])[:-1], axis=1)):
         a, b = (distributions.weights[distributions.rows(x)] for x in (i, j))
         found, cost, gap = solve_table(part, a, b), np.inf, np.inf
-        if unsettled(found, part) > 1e-9 and exact:  # small costs beside huge ones keep their digits from the points
+        settled = unsettled(found, part) <= 1e-9
+        if not settled and exact:  # small costs beside huge ones keep their digits from the points
             cost, gap, _ = solve_pair(distributions[i], distributions[j], a, b, tol=1e-9, p=p)
-        if unsettled(found, part) > 1e-9 and gap > 1e-9:
+        if not settled and gap > 1e-9:
             found = min(found, solve_dense(part, a, b), key=lambda one: (one.cost, one.gap))
         if cost < found.cost or gap <= 1e-9:
             warn_of_gaps(np.array([gap]), 1e-9)

@@ -198,6 +198,7 @@ def simplex_rows(C, theta, parent, flow, pot):
 def solve_rows(C, a, b, tol, floor, parent, flow, pot):
     "Fill in an optimal state for costs C (n, w): no arc is cheaper by tol / 2 of the first cost, or by `floor`."
     nearest_tree(C, np.concatenate((units(a), units(b))), parent, flow)
+    pot[:] = 0
     simplex_rows(C, max(0.5 * tol * plan_cost(C, C, parent, flow, 0.0), floor), parent, flow, pot)
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #66a6d93b

@@ -11,7 +11,7 @@ from ggml_nb import Distributions, PairwiseTransport, make_distributions
 from ggml_nb.method.transport import solve_dense
 from ggml_nb.solver.pairs import bounds, solve_pair
 from ggml_nb.solver.simplex import State, first_state, grow, pivot, principal_order, units
-from ggml_nb.solver.warmstart import MOST, padded, price
+from ggml_nb.solver.warmstart import MOST, padded, price, solve_rows
 
 
 def draw(rng, P, n):
@@ -290,3 +290,17 @@ def test_a_cloud_of_few_points_and_one_of_many(n, m, tol):
     a, b = np.full(n, 1 / n), np.full(m, 1 / m)
     cost, gap, _ = solve_pair(X, Y, a, b, tol=tol)
     assert gap <= tol and abs(cost / ot.emd2(a, b, cdist(X, Y)) - 1) <= tol
+
+
+@pytest.mark.parametrize("n, m", [(20, 13), (13, 20), (1, 300), (300, 1), (1, 1)])
+def test_all_arcs_from_any_memory(n, m):
+    "`solve_rows` fills its state in, whatever it held; the first tree is as quick for one point against many."
+    rng = np.random.default_rng(n)
+    a, b, C = masses(rng, n, 1), masses(rng, m, 1), rng.random((n, m))
+    table = np.full((n, -(-m // 64) * 64), np.inf)
+    table[:, :m] = C
+    state = np.full(n + m, 7, np.int32), np.full(n + m, -5), np.full(n + m, np.nan)
+    solve_rows(table, a, b, 1e-10, 2e-14, *state)
+    row, col, mass = State(*state).plan(n)
+    assert np.isclose(mass @ C[row, col], ot.emd2(a, b, C), rtol=1e-9, atol=0)
+    assert (state[2][:n, None] + state[2][n:] <= C + 1e-9).all()
