@@ -85,7 +85,7 @@ def fold(values):
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #b2491751
 KEEP, MOST = 10, 100  # candidate arcs: of a row on average, and of one row
-TABLE = 2**22  # distances of a pair, up to which all are kept: 32 MB
+TABLE = 2**21  # distances of a pair, up to which all are kept: 16 MB
 
 
 @inlined
