@@ -239,7 +239,7 @@ def child(number=None, after=0.0):
 
 
 child()
-took = child()[1]
+took = most = child()[1]
 draw, hits = random.Random(0), 0
 for i in range(60):
     if i >= 20 and hits >= 10:
@@ -248,7 +248,8 @@ for i in range(60):
     after = draw.uniform(0.05, 1.0) * took
     status, _ = child(number, after)
     hits += status != 0
-    took *= 1 if status else 0.7  # it had ended before the signal: other work has made way since the first runs
+    if not status:  # it had ended before the signal: other work has made way since the first runs
+        took = max(0.7 * took, most / 4)
     there = {x: os.path.join("out", x) for x in os.listdir("out")}
     files = {x: open(path, "rb").read().hex() for x, path in there.items() if os.path.isfile(path)}
     names = [*os.listdir("."), *(x for x in there if x.startswith("."))]
