@@ -301,7 +301,7 @@ def begin(Z, a, b, C, tol, parent, flow, pot, diameter, scale, p):
     if n == m <= EQUAL and a.min() == a.max() and b.min() == b.max():
         parent[:], flow[:], pot[:] = assignment_state(costs(Z[n:], padded(Z[:n], np.float64), n, p))
         return False
-    if len(C) == n:
+    if len(C) == n and p <= 8:  # the potentials of higher powers, over all arcs, dwarf the cost
         C[:] = costs(Z[:n], padded(Z[n:], np.float64), m, p)
         solve_rows(C, a, b, tol, 0.2 * ROUNDING * diameter**p, parent, flow, pot)
         return True

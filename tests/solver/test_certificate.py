@@ -491,16 +491,13 @@ def test_bounds_hold_for_masses_that_hardly_count(seed):
 
 @pytest.mark.parametrize("p", [17, 18, 20])
 def test_high_powers_reach_the_tolerance(p):
-    "Mostly: costs of 1e-11 of the largest are near what rounding leaves. The gap says so, and is true."
-    rng, tight = np.random.default_rng(p), 0
-    for _ in range(100):
+    rng = np.random.default_rng(p)
+    for _ in range(20):
         data = Distributions.from_list([rng.normal(size=(9, 3)), rng.normal(size=(11, 3))])
         engine = PairwiseTransport(data, p=p)
-        [cost], [gap] = engine.solve(np.eye(3)), engine.gaps
-        tight += gap <= 1e-4
+        [cost] = engine.solve(np.eye(3))
         true = wasserstein(data[0], data[1], p=p).cost
-        assert true * (1 - 1e-5) <= cost <= true * (1 + 1e-5) / (1 - gap)
-    assert tight >= 80
+        assert engine.gaps[0] <= 1e-4 and true * (1 - 1e-5) <= cost <= true * (1 + 1.1e-4)
 
 
 @pytest.mark.parametrize(
