@@ -119,7 +119,7 @@ def kept_distances(
     todo = np.flatnonzero(np.isnan(cost))
     costs = costs_under(distributions, W, tol, n_jobs) if len(todo) else None
     with tqdm(desc="OT distances", total=len(pairs), initial=len(pairs) - len(todo), disable=not verbose) as bar:
-        for block in np.split(todo, range(step, len(todo), step)):
+        for block in (todo[start : start + step] for start in range(0, len(todo), step)):
             cost[block] = costs(pairs=pairs[block])
             bar.update(len(block))
             if path is not None:
