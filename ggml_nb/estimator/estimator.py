@@ -27,7 +27,7 @@ from ..method.distributions import Distributions, check_distributions, generator
 from ..method.loss import NORMS
 from ..method.mahalanobis import linear_image
 from ..method.triplets import check_classes
-from ..solver.pairs import PairwiseTransport, one_blas_thread
+from ..solver.pairs import PairwiseTransport, one_blas_thread, threads_of
 
 # %% ../../nbs/3_estimator/37_estimator.ipynb #85db2ed9
 CHOICES = {
@@ -282,13 +282,13 @@ def fit(
         if checkpoint:
             checkpoint.resume(run)
         train(run, goal, self.n_neighbors, self.max_epochs, self.batch_size, self.verbose, **how)
-    fitted, points = copy.copy(self), data.points
+    fitted, points, threads = copy.copy(self), data.points, threads_of(self.n_jobs)
     for name in EARLIER:
         vars(fitted).pop(name, None)
     vars(fitted).update(mapping.learned(frame, goal.typical))
     fitted.shrinkage_, fitted.n_axes_ = shrinkage_of(self, start), len(vars(fitted).get("components_", []))
     if fitted.shrinkage_:  # the learned rows stay the first
-        fitted.components_ = lean_on_plain(fitted.components_, start.plain, points, fitted.shrinkage_, mass)
+        fitted.components_ = lean_on_plain(fitted.components_, start.plain, points, fitted.shrinkage_, mass, threads)
     kinds = [(name, np.float64) for name in run.history[0]]
     fitted.history_ = np.array([tuple(row.values()) for row in run.history], kinds)
     fitted.scale_, fitted.mean_ = scale, feature_means(points, mass).astype(np.float64)
@@ -296,7 +296,7 @@ def fit(
     own = (x.copy() for x in (data.feature_names, data.class_names, data.source))  # which nobody else can change
     fitted.feature_names_in_, fitted.classes_, fitted.source_ = own
     linear = hasattr(fitted, "components_")
-    Z = linear_image(points, fitted.components_) if linear else embed_points(fitted, points)
+    Z = linear_image(points, fitted.components_, threads) if linear else embed_points(fitted, points)
     fitted.clouds_ = with_points(data, Z)
     vars(fitted.clouds_).update({k: v.copy() for k, v in vars(fitted.clouds_).items() if hasattr(v, "copy")})
     warn_of_doubts(fitted, goal, run)

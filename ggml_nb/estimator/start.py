@@ -162,10 +162,11 @@ def lean_on_plain(
     points,  # (N, d) ndarray or CSR
     share,  # rho
     mass=None,  # (N,) of `point_masses`
+    n_jobs=1,  # threads
 ) -> np.ndarray:  # (k + p, d)
     "Rows of (d): the learned ones as they are, and below them the plain ones, with `share` of the total variance."
     both = np.vstack([W, plain])
-    Z = project(points, both)
+    Z = project(points, both, n_jobs)
     variance = Z.var(axis=0) if mass is None else feature_moments(Z, mass)[1]
     learned, own = variance[: len(W)].sum(), variance[len(W) :].sum()
     both[len(W) :] *= np.sqrt(share / (1 - share) * learned / max(own, np.finfo(float).tiny))

@@ -7,6 +7,8 @@ __all__ = ['as_matrix', 'row_blocks', 'linear_image', 'project', 'handy_unit', '
            'mahalanobis_matrix', 'plot_ellipse', 'low_rank', 'interpolate', 'pull_back', 'some_names', 'match_features']
 
 # %% ../../nbs/1_method/12_mahalanobis.ipynb #29545b2f
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -50,19 +52,26 @@ def row_blocks(
 def linear_image(
     points,  # (N, d) ndarray or CSR, checked
     W,  # (k, d)
+    n_jobs=1,  # threads: a sparse product uses one core
 ):  # (N, k) float64 ndarray
     "Wx of each point, by blocks of rows, so that little is in double precision at a time."
-    return np.vstack([points[block].astype(np.float64) @ W.T for block in row_blocks(points)])
+
+    def image(block):
+        return points[block].astype(np.float64) @ W.T
+
+    with ThreadPoolExecutor(n_jobs) as pool:
+        return np.vstack(list((map if n_jobs == 1 else pool.map)(image, row_blocks(points))))
 
 # %% ../../nbs/1_method/12_mahalanobis.ipynb #14b080df
 def project(
     points,  # (N, d) ndarray or CSR
     W,  # (k, d) linear map
+    n_jobs=1,  # threads
 ):  # (N, k) float64 ndarray
     "Map points x to Wx, the space where the ground metric is Euclidean (eq. 2)."
     points = as_points(points, dtype=None)
     W = as_matrix(W, points.shape[1])
-    return linear_image(points, W)
+    return linear_image(points, W, n_jobs)
 
 # %% ../../nbs/1_method/12_mahalanobis.ipynb #fd0568c8
 def handy_unit(

@@ -128,7 +128,9 @@ def sample_pictures(
 ) -> list:  # of Picture
     "Clustermaps and maps of the samples under both metrics."
     data, pictures, n = outcome.distributions, [], len(outcome.distributions)
-    which = SEEN if outcome.judged is None else HELD
+    which = SEEN
+    if outcome.judged is not None:
+        which = f"{HELD} These distances come from at most {outcome.held_out_cells} points of each sample."
     scores = {} if outcome.judged is None else summary(outcome.judged)["accuracy"]
     how = f"The Euclidean distances come from at most {outcome.euclidean_cells} points of each sample."
     for method, D in outcome.shown().items():

@@ -84,6 +84,7 @@ def make_report(
         "cells": data.points.shape[0],
         "features": data.d,
         "euclidean_cells": outcome.euclidean_cells,
+        "held_out_cells": outcome.held_out_cells,
         "classes": counts,
         "warnings": list(messages),
         "patients": records(sample_table(outcome)),
