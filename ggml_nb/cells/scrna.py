@@ -242,9 +242,8 @@ def sample_means(
     "Pseudobulk: the weighted mean of each cloud."
     check_clouds(distributions)
     D = distributions
-    average = sparse.csr_array((D.weights, (D.sample, np.arange(len(D.sample)))))
-    means = average @ D.points
-    return (means.toarray() if sparse.issparse(means) else means).astype(np.float32)
+    # a vector times CSR, cloud by cloud: a sparse matrix of weights, times CSR, takes ten times as long
+    return np.stack([D.weights[rows] @ D.points[rows] for rows in map(D.rows, range(len(D)))]).astype(np.float32)
 
 # %% ../../nbs/5_cells/52_scrna.ipynb #33dfa79d
 def learned_record(

@@ -29,11 +29,15 @@ def plain_plans(
     partners=10,  # see `partner_pairs`
     n_jobs=None,  # threads
     seed=0,
+    rows=10_000,  # at most so many points decide on the axes
 ) -> Plans:
     "Match points of some pairs by what they are: fifty principal axes, blind to the classes."
-    rng, most = np.random.default_rng(seed), min(50, min(points.shape) - 1)
-    svd = TruncatedSVD(most, random_state=seed) if most < points.shape[1] - 1 else None
-    Z = svd.fit_transform(points) if svd else points.toarray() if sparse.issparse(points) else points
+    rng, most, N = np.random.default_rng(seed), min(50, min(points.shape) - 1), points.shape[0]
+    if most < points.shape[1] - 1:
+        some = points if N <= rows else points[np.sort(rng.permutation(N)[:rows])]
+        Z = TruncatedSVD(most, random_state=seed).fit(some).transform(points)
+    else:
+        Z = points.toarray() if sparse.issparse(points) else points
     pairs = partner_pairs(distributions.labels, distributions.donors, partners, rng)
     return PairwiseTransport(distributions, pairs, 1e-4, n_jobs).plans(np.asarray(Z, dtype=np.float64))
 
@@ -74,15 +78,20 @@ def signed_arrows(
 # %% ../../nbs/3_estimator/37b_patterns.ipynb #c516e545
 def sample_patterns(
     points,  # (N, d) ndarray or CSR
-    z,  # (N,) coordinate along which the classes differ
+    z,  # (N,) coordinate along which the classes differ, or (N, T) of them
     arrows,  # Arrows
-) -> np.ndarray:  # (n, d)
+) -> np.ndarray:  # (n, d), or (T, n, d)
     "h_ig: over the arrows of a sample, sum of mass (z_r - z_s)(x_rg - x_sg)."
-    pull = arrows.mass * (z[arrows.tail] - z[arrows.head])
-    rows, columns = np.r_[arrows.tail, arrows.head], np.r_[arrows.sample, arrows.sample]
-    shape = len(z), arrows.sample.max() + 1
-    found = sparse.coo_array((np.r_[pull, -pull], (rows, columns)), shape=shape).T.tocsr() @ points
-    return found.toarray() if sparse.issparse(found) else found
+    Z = z.reshape(len(z), -1)
+    order = np.argsort(arrows.sample, kind="stable")
+    found = []
+    for mine in np.split(order, np.searchsorted(arrows.sample[order], range(1, arrows.sample.max() + 1))):
+        tail, head = arrows.tail[mine], arrows.head[mine]
+        rows, at = np.unique(np.r_[tail, head], return_inverse=True)
+        pulls = (arrows.mass[mine] * (x[tail] - x[head]) for x in Z.T)
+        # a few full rows times CSR: with a sparse matrix in their place it takes ten times as long
+        found.append(np.array([np.bincount(at, np.r_[pull, -pull], len(rows)) for pull in pulls]) @ points[rows])
+    return np.stack(found, axis=1).reshape(*z.shape[1:], len(found), -1)
 
 # %% ../../nbs/3_estimator/37b_patterns.ipynb #93e80151
 class DonorMeans(NamedTuple):
@@ -188,13 +197,13 @@ def feature_patterns(
         return Patterns(np.zeros(few.d), np.ones(few.d), np.zeros((0, few.d)))
     many = len(W) > 50  # a diagonal metric has d rows, of which each would be a test of its own
     Z = TruncatedSVD(50, random_state=seed).fit_transform(Z) if many else Z
-
-    def test(z):
-        return moderated_t(donor_means(sample_patterns(points, z, arrows)[kept], few.labels[kept], few.donors[kept]))
-
-    led = [test(Z @ u) for u in leading_directions(Z, arrows, few)]
+    led = Z @ leading_directions(Z, arrows, few).T
+    tested, along = led if many else np.hstack([led, Z]), []
+    for z in np.array_split(tested, -(-tested.shape[1] // 8), axis=1):  # of many at once a (T, n, d) table is large
+        for h in sample_patterns(points, z, arrows):
+            along.append(moderated_t(donor_means(h[kept], few.labels[kept], few.donors[kept])))
+    led, axes = along[: led.shape[1]], [t for t, _ in along[led.shape[1] :]]
     t, free = np.array([t for t, _ in led]), min(free for _, free in led)
     overall = np.take_along_axis(t, np.abs(t).argmax(axis=0)[None], axis=0)[0]
     p_value = np.minimum(1, len(t) * 2 * t_distribution.sf(np.abs(overall), free)) if free else np.ones(len(overall))
-    axes = [] if many else [test(z)[0] for z in Z.T]
     return Patterns(overall, p_value, np.array(axes).reshape(-1, few.d))
