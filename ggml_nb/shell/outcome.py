@@ -453,7 +453,7 @@ def estimate(
     n_permutations=0,
     by_type=False,  # each cell type by itself, too: together at most as much as all cells
 ) -> float:  # seconds
-    "About how long `learn` takes: pairs times what one costs; a fit solves its pairs about four times over."
+    "About how long `learn` takes: pairs times what one costs; a fit solves about 24 a sample, or each four times."
     n, rng = len(distributions), np.random.default_rng(0)
     few = distributions.subset(rng.permutation(n)[:3])
     W = rng.normal(size=(min(model.rank, few.d), few.d)) / np.sqrt(few.d)
@@ -466,5 +466,6 @@ def estimate(
 
     cells = euclidean_cells(distributions) if n_euclidean is None else n_euclidean
     pairs, fits = n * (n - 1) / 2, n_splits * (1 + n_permutations + by_type)
-    learned = each(few, W) * (fits + 5) + each(few.subsample(held_out_cells(distributions)), W) * fits * 3 / 4
-    return pairs * (learned + each(few.subsample(cells), None))
+    learned = fits * min(pairs, 12 * n) + min(4 * pairs, 24 * n) + pairs  # in fits on halves, on all, and after it
+    held_out = each(few.subsample(held_out_cells(distributions)), W) * fits * 3 / 4 * pairs
+    return each(few, W) * learned + held_out + each(few.subsample(cells), None) * pairs

@@ -169,11 +169,11 @@ def write_tables(
 
 # %% ../../nbs/6_shell/65_report.ipynb #b7e10a6f
 CITE = """Distances between samples are 1-Wasserstein distances (exact optimal transport, certified to 1e-9; held-out
-ones to 1e-4) under a Mahalanobis ground metric of {axes}, learned from the labels of samples by Global
-Ground Metric Learning (Kuehn & Schaub, AISTATS 2025, arXiv:2506.15383) as implemented in ggml_nb {ggml_nb},
-from {cells} points and {features} features of {samples} samples ({donors} donors){how}. {judged} {tested}
-Software: anndata {anndata} (Virshup et al. 2024), POT {pot} (Flamary et al. 2021), scikit-learn
-{scikit-learn} (Pedregosa et al. 2011), NumPy {numpy}, SciPy {scipy}, PyTorch {torch}. Seed {seed}."""
+ones to 1e-4, between at most {held_out_cells} points of each sample) under a Mahalanobis ground metric of {axes},
+learned from the labels of samples by Global Ground Metric Learning (Kuehn & Schaub, AISTATS 2025, arXiv:2506.15383)
+as implemented in ggml_nb {ggml_nb}, from {cells} points and {features} features of {samples} samples ({donors}
+donors){how}. {judged} {tested} Software: anndata {anndata} (Virshup et al. 2024), POT {pot} (Flamary et al. 2021),
+scikit-learn {scikit-learn} (Pedregosa et al. 2011), NumPy {numpy}, SciPy {scipy}, PyTorch {torch}. Seed {seed}."""
 JUDGED = """Accuracy is that of 5 nearest neighbours, weighted by inverse distance, on held-out samples: {splits}
 half/half splits, stratified by class, the samples of a donor never on both sides, each second split with sides swapped;
 each donor counts once, and intervals are over donors (Jeffreys). Beside it, on the same splits: the same vote under the
