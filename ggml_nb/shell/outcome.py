@@ -119,7 +119,7 @@ def kept_distances(
     keep=None,  # Path of a folder, or None
     n_jobs=None,
     verbose=0,
-    step=200,  # pairs after which costs are written
+    step=200,  # pairs after which costs are written, or after each hundredth of all
     test=None,  # indices: only pairs with one of these, default all
     tol=1e-9,
 ) -> np.ndarray:  # (n, n), 0 where not asked for
@@ -135,7 +135,7 @@ def kept_distances(
         with suppress(FileNotFoundError):
             known = read_npz(path, "cost", "a file of OT distances (delete it to begin anew)")["cost"]
             cost = known if known.shape == cost.shape and known.dtype == cost.dtype else cost
-    todo = np.flatnonzero(np.isnan(cost))
+    todo, step = np.flatnonzero(np.isnan(cost)), max(step, len(pairs) // 100)
     costs = costs_under(distributions, W, tol, n_jobs) if len(todo) else None
     with tqdm(desc="OT distances", total=len(pairs), initial=len(pairs) - len(todo), disable=not verbose) as bar:
         for block in (todo[start : start + step] for start in range(0, len(todo), step)):

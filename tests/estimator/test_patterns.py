@@ -34,6 +34,13 @@ def test_the_mean_over_classes_is_the_excess_scatter_times_w(classes):
     same, diff = both_scatters(D.points.astype(float), plans, D.labels)
     mean = np.mean([h[D.labels == c].mean(axis=0) for c in range(classes)], axis=0)
     assert np.allclose(mean, (diff - same) @ w, rtol=1e-4, atol=1e-5)
+    z = np.random.default_rng(2).normal(size=(len(D.points), 3))
+    many = sample_patterns(sparse.csr_array(D.points), z, arrows)  # of several coordinates at once
+    A = sparse.coo_array((arrows.mass, (arrows.sample, np.arange(len(arrows.mass))))).tocsr()
+    step = z[arrows.tail] - z[arrows.head]
+    for t in range(3):
+        assert np.allclose(many[t], A @ (step[:, t, None] * (D.points[arrows.tail] - D.points[arrows.head])), atol=1e-6)
+        assert np.allclose(many[t], sample_patterns(D.points, z[:, t], arrows), atol=1e-6)
     u = leading_directions(D.points, arrows, D)
     value, vector = np.linalg.eigh(diff - same)
     assert u.shape == (classes - 1, 8) and np.isclose(abs(u[0] @ vector[:, -1]), 1)

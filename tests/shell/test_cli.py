@@ -32,9 +32,11 @@ from ggml_nb import (
     place_patients,
 )
 from ggml_nb.estimator.checkpoint import write_npz
+from ggml_nb.method.mahalanobis import project
+from ggml_nb.shell import outcome
 from ggml_nb.shell.cli import LEARNING, RESULT, TABLES, main
 from ggml_nb.shell.download import DATASETS
-from ggml_nb.shell.outcome import checkpoint_in, euclidean_cells, held_out_mean, two_sided
+from ggml_nb.shell.outcome import checkpoint_in, euclidean_cells, held_out_cells, held_out_mean, two_sided
 from ggml_nb.shell.outputs import unfinished
 
 COMMAND = [str(Path(sys.executable).with_name("ggml-nb"))]
@@ -405,6 +407,37 @@ def test_euclidean_cells_are_those_asked_for_or_affordable(cells, tmp_path, call
     for n, expected in {2: 300, 40: 100}.items():
         clouds = Distributions(np.zeros((n * 300, 2000)), np.repeat(np.arange(n), 300), np.arange(n) % 2)
         assert euclidean_cells(clouds, budget=1) == expected
+    for n, budget, expected in (2, 1, 300), (40, 1, 194), (40, 0.1, 100), (40, 60, 300):
+        clouds = Distributions(np.zeros((n * 300, 2)), np.repeat(np.arange(n), 300), np.arange(n) % 2)
+        assert held_out_cells(clouds, budget) == expected
+
+
+def test_cells_are_embedded_once_and_only_for_what_is_not_known(tmp_path, monkeypatch):
+    data, W, calls = make_distributions(4, n_per_class=3, n_points=20, seed=0), np.eye(4), []
+    monkeypatch.setattr(outcome, "project", lambda *args: calls.append(0) or project(*args))
+    D = outcome.kept_distances(data, W, tmp_path, step=3)
+    assert calls == [0] and np.allclose(D, pairwise_wasserstein(data, W), rtol=1e-8)
+    assert (outcome.kept_distances(data, W, tmp_path) == D).all() and calls == [0]
+    (path,) = tmp_path.iterdir()
+    with np.load(path) as file:
+        cost = file["cost"]
+    cost[5:] = np.nan  # as an interrupted run leaves it
+    np.savez(path, cost=cost)
+    assert np.allclose(outcome.kept_distances(data, W, tmp_path, step=3), D) and calls == [0, 0]
+
+
+def test_held_out_distances_come_from_few_cells_where_samples_are_many(monkeypatch):
+    data, train = make_distributions(6, n_per_class=4, n_points=40, seed=0), np.r_[0:2, 4:6, 8:10]
+    split = train, np.setdiff1d(np.arange(12), train)
+    model = GGML(random_state=0)
+    whole, _ = outcome.half_distances(data, model, *split)
+    monkeypatch.setattr(outcome, "held_out_cells", lambda data: 10)
+    few, _ = outcome.half_distances(data, model, *split)
+    learned = GGML(random_state=0).fit(data.subset(train)).components_
+    for D, clouds in (whole, data), (few, data.subsample(10, 0)):
+        held = ~np.eye(12, dtype=bool)
+        held[np.ix_(train, train)] = False
+        assert np.allclose(D[held], pairwise_wasserstein(clouds, learned)[held], rtol=2e-4)
 
 
 def test_help_is_a_page_to_work_from(call, monkeypatch):
