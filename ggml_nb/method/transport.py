@@ -34,7 +34,10 @@ def ground_distances(
     try:
         if sparse.issparse(P) or sparse.issparse(Q):
             unit = handy_unit(max(abs(P).max(), abs(Q).max()), 1) if metric == "euclidean" else 1.0
-            C = unit * pairwise_distances(P / unit, Q / unit, metric=metric)
+            P, Q = P / unit, Q / unit
+            if metric == "euclidean" and P.size + Q.size > 0.2 * P.shape[1] * (P.shape[0] + Q.shape[0]):
+                P, Q = (x.toarray() if sparse.issparse(x) else x for x in (P, Q))  # multiplied many times as fast
+            C = unit * pairwise_distances(P, Q, metric=metric)
         elif metric == "euclidean":
             C = euclidean_distances(P, Q)
         else:

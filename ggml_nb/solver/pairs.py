@@ -616,8 +616,6 @@ def table_costs(
     points, i, others, costs = distributions.points, pairs[0, 0], pairs[:, 1], []
     rows = [distributions.rows(j) for j in others]
     P, Q, exact = distributions[i], points[np.concatenate(rows)], metric == "euclidean" and not sparse.issparse(points)
-    if metric == "euclidean" and not exact and points.nnz > 0.2 * np.prod(points.shape):
-        P, Q = P.toarray(), Q.toarray()  # hardly sparse: multiplied eight times as fast
     C = ground_costs(P, Q, metric, as_power(p))
     for j, part in zip(others, np.split(C, np.cumsum([len(r) for r in rows])[:-1], axis=1)):
         a, b = (distributions.weights[distributions.rows(x)] for x in (i, j))
