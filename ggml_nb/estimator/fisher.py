@@ -12,6 +12,7 @@ import copy
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 
+from ..method.mahalanobis import row_blocks
 from ..solver.pairs import in_threads
 
 # %% ../../nbs/3_estimator/32_fisher.ipynb #49d3246e
@@ -42,7 +43,8 @@ def scatter(
     "sum_p w_p sum_rs pi_rs (b_r - b_s)(b_r - b_s)': the second moment of the plans' displacements."
     A = transport.coupling(weights)
     degree = np.asarray(A.sum(axis=1)).ravel()
-    return B.T @ (degree[:, None] * B - A @ B)
+    blocks = row_blocks(B)  # three more tables of the size of B would be gigabytes for a thousand samples
+    return sum(B[rows].T @ (degree[rows, None] * B[rows] - A[rows] @ B) for rows in blocks)
 
 # %% ../../nbs/3_estimator/32_fisher.ipynb #2b351c58
 def balanced_weights(

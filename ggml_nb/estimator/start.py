@@ -67,9 +67,14 @@ def reduce_points(
     "Coordinates of the points in the search space, centred; computed block by block in threads."
     # float32 takes less than half the time, and CSR has zeros: no offset hides digits, as it may in dense features
     columns = frame.T.astype(np.float32 if sparse.issparse(points) else np.float64)
-    parts = in_threads(lambda rows: points[rows] @ columns, row_blocks(points), threads_of(n_jobs))
-    B = np.vstack(parts).astype(np.float64)
-    return B - B.mean(axis=0)
+    B = np.empty((points.shape[0], len(frame)))
+
+    def fill(rows):
+        B[rows] = points[rows] @ columns
+
+    in_threads(fill, row_blocks(points), threads_of(n_jobs))
+    B -= B.mean(axis=0)
+    return B
 
 # %% ../../nbs/3_estimator/33_start.ipynb #space001
 def search_space(
