@@ -89,7 +89,7 @@ def sample_patterns(
         tail, head = arrows.tail[mine], arrows.head[mine]
         rows, at = np.unique(np.r_[tail, head], return_inverse=True)
         pulls = (arrows.mass[mine] * (x[tail] - x[head]) for x in Z.T)
-        # a few full rows times CSR: with a sparse matrix in their place it takes ten times as long
+        # a few full rows times CSR: with a sparse matrix in their place it takes three times as long
         found.append(np.array([np.bincount(at, np.r_[pull, -pull], len(rows)) for pull in pulls]) @ points[rows])
     return np.stack(found, axis=1).reshape(*z.shape[1:], len(found), -1)
 

@@ -210,7 +210,7 @@ def half_distances(
         trial.fit(data)
     share = (trial.components_[: trial.n_axes_] * trial.scale_) ** 2  # lesson 54
     head = np.isin(np.arange(data.d), np.argsort(-share.sum(axis=0), kind="stable")[: min(50, -(-data.d // 2))])
-    data = distributions.subsample(held_out_cells(distributions), 0)
+    data = distributions.subsample(held_out_cells(distributions), 0)  # in the place of the half, which takes memory
     return kept_distances(data, trial.components_, keep, model.n_jobs, test=test, tol=1e-4), head
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #6b03d3f3

@@ -6,6 +6,7 @@ from scipy import sparse
 from scipy.stats import kstest, ttest_ind, ttest_rel
 
 from ggml_nb import Distributions, feature_patterns
+from ggml_nb.estimator import fisher
 from ggml_nb.estimator.fisher import both_scatters
 from ggml_nb.estimator.patterns import (
     donor_means,
@@ -120,3 +121,19 @@ def test_a_class_that_is_absent_changes_nothing():
     plain = Distributions.from_list(clouds, ["a", "c"] * 6)
     for found, want in zip(*(feature_patterns(data, np.eye(4)) for data in (with_gap, plain))):
         assert np.allclose(found, want)
+
+
+def test_some_points_decide_on_the_axes_of_many():
+    rng = np.random.default_rng(0)
+    low = rng.normal(size=(240, 10)) @ rng.normal(size=(10, 60))  # any hundred points span what all of them do
+    D = Distributions(low, np.repeat(np.arange(8), 30), np.arange(8) % 2)
+    few, whole = (plain_plans(D.points, D, n_jobs=1, rows=rows) for rows in (100, 10_000))
+    assert (few.pairs == whole.pairs).all() and np.allclose(few.cost, whole.cost, rtol=1e-3)
+
+
+def test_scatters_are_summed_over_blocks(monkeypatch):
+    D = simulated(2)
+    plans, B = plain_plans(D.points, D, n_jobs=1), D.points.astype(float)
+    whole = both_scatters(B, plans, D.labels)
+    monkeypatch.setattr(fisher, "row_blocks", lambda B: [slice(i, i + 7) for i in range(0, len(B), 7)])
+    assert np.allclose(both_scatters(B, plans, D.labels), whole, rtol=1e-10)
