@@ -11,7 +11,7 @@ from ggml_nb.solver import assignment
 from ggml_nb.solver import pairs as pairs_module
 from ggml_nb.solver.assignment import LANES, assign
 from ggml_nb.solver.pairs import embedded_costs, solve_pair
-from ggml_nb.solver.warmstart import EQUAL
+from ggml_nb.solver.warmstart import KEPT
 
 CLOUDS = {
     "normal": lambda rng, n: rng.normal(size=(2, n, 3)),
@@ -30,7 +30,7 @@ def test_assignment_equals_scipy_and_proves_it(kind):
         C = cdist(*CLOUDS[kind](rng, n))
         wide = np.full((n, -(-n // LANES) * LANES), np.inf)
         wide[:, :n] = C
-        f, g, column_of, row_of = assign(wide)
+        f, g, column_of, row_of = assign(wide, wide.astype(np.float32))
         rows, columns = linear_sum_assignment(C)
         assert np.array_equal(row_of[column_of], rows)
         assert np.isclose(C[rows, column_of].sum(), C[rows, columns].sum(), rtol=1e-12, atol=1e-13 * C.max())
@@ -40,11 +40,12 @@ def test_assignment_equals_scipy_and_proves_it(kind):
 
 def test_prices_are_raised_in_a_war_and_only_there(monkeypatch):
     raised, usual = [], assignment.bid
+    monkeypatch.setattr(assignment, "raised_prices", assignment.raised_prices.py_func)
     monkeypatch.setattr(assignment, "bid", lambda *args: raised.append(args[-1]) or usual(*args))
     rng = np.random.default_rng(6)
-    for sigma, wanted in ((0.0, [0]), (1.0, [0, 1, 1, 0])):
+    for sigma, wanted in ((0.0, [0]), (1.0, [0, 1, 1, 1, 1, 0])):
         X, Y = rng.normal(size=(2, 128, 50)) * np.exp(sigma * rng.normal(size=(2, 128, 1)))
-        C, (*_, column_of, _) = cdist(X, Y), assign.py_func(cdist(X, Y))
+        C, (*_, column_of, _) = cdist(X, Y), assign.py_func(cdist(X, Y), np.empty((128, 128), np.float32))
         assert np.sign(raised).tolist() == wanted
         assert np.isclose(C[np.arange(128), column_of].sum(), C[linear_sum_assignment(C)].sum(), rtol=1e-12)
         raised.clear()
@@ -125,6 +126,7 @@ def test_blocks_and_threads_change_nothing(block, monkeypatch):
 
 def test_larger_clouds_of_equal_masses_take_the_other_way():
     rng = np.random.default_rng(5)
-    X, Y = rng.normal(size=(2, EQUAL + 1, 3))
-    even = np.full(EQUAL + 1, 1 / (EQUAL + 1))
+    n = int(np.sqrt(KEPT)) + 1
+    X, Y = rng.normal(size=(2, n, 3))
+    even = np.full(n, 1 / n)
     assert np.isclose(solve_pair(X, Y, even, even, None, 1e-9)[0], ot.emd2(even, even, cdist(X, Y)), rtol=1e-9)
