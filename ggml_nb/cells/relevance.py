@@ -21,6 +21,7 @@ from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_scalar
+from tqdm.auto import tqdm
 
 from ..method.arrays import text_of
 from ..method.distributions import Distributions, as_seed, check_clouds, generator_of
@@ -124,6 +125,7 @@ def compare_cell_types(
     n_permutations=19,
     seed=0,
     where=None,  # dict of column of obs and a value, or several: only such cells
+    verbose=0,  # 1 shows a progress bar over the types
     **kwargs,  # for `from_anndata`: group_key, n_cells, ...
 ):  # DataFrame, a row a type, best first: cells, samples, lacking, accuracy, low, high, p_value, fdr, note
     "How well each cell type alone tells held-out patients: balanced accuracy, 95 % over donors, permutation p."
@@ -144,7 +146,8 @@ def compare_cell_types(
     quiet = {"say": lambda message: None}  # each type says it
     read_clouds(known, sample_key=sample_key, label_key=label_key, min_cells=1, seed=seed, **kwargs, **quiet)
     sample, rows = adata.obs[sample_key].astype(str), []
-    for name, cells in adata.obs.groupby(cell_type_key, observed=True):
+    types = adata.obs.groupby(cell_type_key, observed=True)
+    for name, cells in tqdm(types, "cell types", disable=not verbose):
         count = sample[cells.index].value_counts()
         kept = (adata.obs[cell_type_key] == name) & sample.isin(count.index[count >= least])
         row = {"cell_type": name, "cells": len(cells), "samples": int((count >= least).sum())}

@@ -155,7 +155,8 @@ def ordered_start(
     shuffles=9,
 ) -> Start:
     "The start of lesson 33 with (c); an axis beyond the first is real if no shuffle of the numbers has its like."
-    few, inverse, _, Q, B = search_space(distributions, n_points, n_jobs, seed, scale)
+    few, inverse, Z, Q, B = search_space(distributions, n_points, n_jobs, seed, scale)
+    del Z  # as large as the data
     rng = np.random.default_rng(seed)
     coarse = copy.copy(few)  # shares the points
     coarse.labels = grades(few.labels)

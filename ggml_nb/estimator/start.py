@@ -85,7 +85,8 @@ def search_space(
     scale,  # (d,) of the features, None for `feature_scale`
 ):  # Distributions of few points, 1 / scale (d,), points over scale (N, d), basis (d, q), coordinates (N, q) float64
     "Where a start looks for its axes: some points of each distribution, unit-free, in the directions that count."
-    few = distributions.subsample(n_points, seed)
+    small = np.diff(distributions.offsets).max() <= n_points and distributions.weights.all()
+    few = distributions if small else distributions.subsample(n_points, seed)  # all of them need no copy
     inverse = per_scale(feature_scale(distributions.points, point_masses(distributions)) if scale is None else scale)
     single = sparse.diags_array(inverse.astype(np.float32))  # see `reduce_points`
     Z = few.points @ single if sparse.issparse(few.points) else few.points * inverse
@@ -106,7 +107,8 @@ def spectral_start(
     tol=1e-4,  # certified relative gap of the plans; 1e-9 makes the order of points immaterial, at up to twice the time
 ) -> Start:
     "Couple some pairs once in unit-free space; the directions in which classes differ more than their members do."
-    few, inverse, _, Q, B = search_space(distributions, n_points, n_jobs, seed, scale)
+    few, inverse, Z, Q, B = search_space(distributions, n_points, n_jobs, seed, scale)
+    del Z  # as large as the data
     rng, q = np.random.default_rng(seed), B.shape[1]
     pairs = partner_pairs(few.labels, few.donors, partners, rng)
     if len({few.labels[i] == few.labels[j] for i, j in pairs}) < 2:

@@ -38,7 +38,9 @@ class Picture(NamedTuple):
     size: tuple  # inches
 
 
-SEEN = "The metric was learned from these very samples: that classes lie apart in it proves nothing."
+SEEN = (
+    "The metric was learned from these very samples: that classes lie apart in it, or numbers in order, proves nothing."
+)
 HELD = "Held out: of each pair at least one sample was new to the metric that measured it (mean over the splits)."
 
 # %% ../../nbs/6_shell/63_figures.ipynb #eebb8bb1
@@ -197,8 +199,8 @@ def cell_pictures(
         maps, kind = {name: umap_embedding(Z, precomputed=False, seed=seed) for name, Z in maps.items()}, "UMAP"
     maps = {name: plane(Z) for name, Z in maps.items()}
     label, own = data.classes[data.sample[rows]], palette_of(data)
-    spaces = {"cells": "in the learned space, by the class of their sample",
-              "cells_euclidean": "in their principal components, by the class of their sample"}  # fmt: skip
+    by = f"by the {'number' if outcome.model.target == 'ordered' else 'class'} of their sample"
+    spaces = {"cells": f"in the learned space, {by}", "cells_euclidean": f"in their principal components, {by}"}
     shown = [(name, Z, label, spaces[name]) for name, Z in maps.items()]
     if cell_types is not None:
         types = np.asarray(cell_types)[rows]
@@ -246,7 +248,7 @@ def gene_pictures(
     ranking,  # DataFrame of `rank_genes`
 ) -> list:  # of Picture
     "The genes of either metric."
-    texts = {"": "The features whose differences tell the classes apart under the learned metric.",
+    texts = {"": "The features that weigh most in the learned metric.",
              "_euclidean": "The features of largest variance, which weigh most in the Euclidean metric."}  # fmt: skip
     return [
         Picture(f"genes{end}", text, lambda ax, m=m: plot_gene_share(ax, outcome, m, ranking), (5.6, 5))

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from .simplex import UNIT, inlined, jit
+from .simplex import UNIT, copy_into, inlined, jit
 
 # %% ../../nbs/2_solver/21a_assignment.ipynb #asg0007
 LANES = 64  # columns are padded to a multiple of this, so that every inner loop is plain SIMD
@@ -91,7 +91,8 @@ def first_prices(C):
 def raised_prices(C, g, coarse, row_of, column_of):
     "Prices near the best ones, from bids in single precision; coarse, row_of and column_of are room."
     f, price = np.empty(len(C), np.float32), g.astype(np.float32)
-    coarse[:] = C
+    for i in range(len(C)):
+        copy_into(coarse[i], C[i])
     for share in RAISES:
         bid(coarse, f, price, row_of, column_of, 20 * len(C), share * spread(C))
     return price.astype(np.float64)
@@ -157,11 +158,11 @@ def assign(C, coarse):
     f, g, row_of, column_of = np.zeros(n), first_prices(C), np.empty(w, np.int64), np.empty(n, np.int64)
     free = bid(C, f, g, row_of, column_of, 2 * n, 0.0)
     if len(free) > min(WAR[0] * n, WAR[1]):
-        g[:] = raised_prices(C, g, coarse, row_of, column_of)
+        g = raised_prices(C, g, coarse, row_of, column_of)
         free = bid(C, f, g, row_of, column_of, 2 * n, 0.0)
     for s in free:
         f[s] = np.min(C[s] - g)
-        j, via = shortest_paths(C, f, g, row_of, s, -1)
+        j, via = shortest_paths(C, f, g, row_of, s, np.int64(-1))
         i = -1
         while i != s:
             i = via[j]
@@ -176,9 +177,10 @@ def assignment_state(C, coarse):
     C and coarse as for `assign`."""
     n = len(C)
     g, f, row_of, column_of = assign(C, coarse)
-    _, via = shortest_paths(C, g, f, column_of, column_of[0], 0)
+    _, via = shortest_paths(C, g, f, column_of, column_of[0], np.int64(0))
     parent, flow = np.empty(2 * n, np.int32), np.zeros(2 * n, np.int64)
-    parent[:n], parent[n:], flow[n:] = n + via[:n], row_of, int(1 / UNIT) // n
+    for v in range(n):
+        parent[v], parent[n + v], flow[n + v] = n + via[v], row_of[v], int(1 / UNIT) // n
     parent[0] = -1
     flow[n] += int(1 / UNIT) % n  # a few units of 2^-60, so that all sums to 1
     return parent, flow, np.concatenate((f[:n], g))

@@ -41,7 +41,7 @@ from ggml_nb.method.transport import (
 )
 from .assignment import LANES, assignment_state
 from .simplex import NOWHERE, UNIT, State, jit
-from .warmstart import KEPT, solve_rows, transport
+from .warmstart import KEPT, solve_rows, take_over, transport
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #prs0002
 def all_pairs(
@@ -603,7 +603,7 @@ def embedded_costs(
 @jit
 def solve_equal(C, coarse, parent, flow, pot):
     "`solve_rows` for equal masses; the rows of C (n, w) are the second cloud, coarse is room (lesson 21a)."
-    parent[:], flow[:], pot[:] = assignment_state(C, coarse)
+    take_over(assignment_state(C, coarse), parent, flow, pot)
 
 
 def solve_table(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KEEP', 'MOST', 'KEPT', 'FEW', 'ROWS', 'MANY', 'ROUNDING', 'padded', 'distances', 'costs', 'fold', 'room', 'price',
-           'nearest_open', 'nearest_tree', 'least', 'simplex_rows', 'solve_rows', 'first_arcs', 'improve',
-           'fixed_range', 'line_bounds', 'begin', 'transport']
+           'nearest_open', 'nearest_tree', 'least', 'simplex_rows', 'solve_rows', 'first_arcs', 'shrinkage',
+           'lower_bound', 'improve', 'fixed_range', 'take_over', 'line_bounds', 'begin', 'transport']
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #6c998bed
 import numpy as np
@@ -16,6 +16,7 @@ from ggml_nb.solver.simplex import (
     UNIT,
     ascending,
     balance,
+    copy_into,
     couple,
     first_state,
     grow,
@@ -107,8 +108,7 @@ def price(X, Y, m, C, known, g, f, h, arcs, p):
         if not (kept and known):
             distances(X[i], Y, row, p)
         for j in range(w):
-            reduced[j] = row[j] - g[j]
-        least[:] = reduced
+            reduced[j] = least[j] = row[j] - g[j]
         fold(least)
         f[i] = lo = least[:LANES].min()
         for j in range(w):
@@ -181,15 +181,15 @@ def simplex_rows(C, theta, parent, flow, pot):
     _, size, order = grow(C, C, parent, pot, 0.0)
     pivots, clean, i = 0, 0, 0
     while clean < n and pivots < 50 * N:
-        best, row, lo = -theta, -1, 0.0
-        g[: N - n] = pot[n:]
+        best, row, lo = -theta, n, 0.0
+        copy_into(g, pot[n:])
         for _ in range(ROWS):
             value = least(C[i], g, lanes)
             if value - pot[i] < best:
                 best, row, lo = value - pot[i], i, value
             i = i + 1 if i < n - 1 else 0
         clean += ROWS
-        if row >= 0:
+        if row < n:
             j = 0
             while C[row, j] - g[j] != lo:
                 j += 1
@@ -213,17 +213,32 @@ def first_arcs(A, B, m, p):
     n, arcs, g = len(A), np.empty((MOST * len(A), 2), np.int32), np.full(B.shape[1], -np.inf, A.dtype)
     f, h = np.empty(n, A.dtype), np.empty(B.shape[1], A.dtype)
     g[:m] = 0
-    arcs = arcs[: price(A, B, m, np.empty((1, len(h)), A.dtype), False, g, f, h, arcs, p)]
+    arcs = arcs[: price(A, B, m, np.empty((1, len(h)), A.dtype), m < 0, g, f, h, arcs, p)]
     length = np.zeros(len(arcs), A.dtype)
     for e in range(len(arcs)):
         for q in range(len(B)):
             difference = A[arcs[e, 0], q] - B[q, arcs[e, 1]]
             length[e] += difference * difference
-    return arcs[ascending(length)], np.concatenate((f, h[:m])).astype(np.float64)
+    return arcs[ascending(length.astype(np.float64))], np.concatenate((f, h[:m])).astype(np.float64)
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #9503b1f1
 MANY = 1.0  # pivots a row, above which the next pass is smoothed
 ROUNDING = 1e-13  # differences below this share of the clouds' diameter are rounding, not cost
+
+
+@inlined
+def shrinkage(k, N, eps, diameter, tol, p):
+    "By what factor the potentials' value shrinks, and what is taken off: absolute, and of potentials by their size."
+    share = min(tol, 1e-4) / (16 * max(p - 1, 1))  # lambda
+    keep = (1 - p * (k / 2 + 4) * eps) * (1 - share) ** (p - 1)
+    return keep, share * (eps * diameter / share) ** p, eps + np.sqrt(N) * np.finfo(np.float64).eps
+
+
+@inlined
+def lower_bound(weight, pot, shrink, size):
+    "What feasible potentials prove, less all that may be rounding; `shrink` as above, `size` is diameter^p."
+    keep, rounded, blur = shrink
+    return keep * np.sum(weight * pot) - blur * np.sum(weight * np.abs(pot)) - rounded - len(pot) * UNIT * size
 
 
 @inlined
@@ -234,21 +249,21 @@ def improve(X, Y, A, B, C, known, weight, parent, flow, pot, diameter, tol, roun
     feasible."""
     n, k, m, eps, size = len(X), X.shape[1], len(Y), np.finfo(A.dtype).eps, diameter**p
     f, h, g = np.empty(n, A.dtype), np.empty(B.shape[1], A.dtype), np.full(B.shape[1], -np.inf, A.dtype)
-    arcs, slack, lower, upper, pivots = np.empty((MOST * n, 2), np.int32), p * (k / 2 + 4) * eps, 0.0, 0.0, 1
-    share = min(tol, 1e-4) / (16 * max(p - 1, 1))  # lambda
-    keep, rounded = (1 - slack) * (1 - share) ** (p - 1), share * (eps * diameter / share) ** p
-    blur = eps + np.sqrt(n + m) * np.finfo(np.float64).eps  # of potentials, and of their sum
-    best, smooth = pot.copy(), False
+    arcs, lower, upper, pivots = np.empty((MOST * n, 2), np.int32), 0.0, 0.0, 1
+    shrink, best, smooth = shrinkage(k, n + m, eps, diameter, tol, p), pot.copy(), False
     for r in range(rounds + 1):
         upper = plan_cost(X, Y, parent, flow, p)
-        if 2 * rounded > 0.25 * tol * upper + ROUNDING * size:
+        if 2 * shrink[1] > 0.25 * tol * upper + ROUNDING * size:
             break  # float32 is too coarse for this pair
-        g[:m] = (pot[n:] + best[n:]) / 2 if smooth else pot[n:]
+        for j in range(m):
+            g[j] = (pot[n + j] + best[n + j]) / 2 if smooth else pot[n + j]
         found = price(A, B, m, C, known or r > 0, g, f, h, arcs, p)
-        pot[:n], pot[n:] = f, h[:m]
-        value = keep * np.sum(weight * pot) - blur * np.sum(weight * np.abs(pot)) - rounded - (n + m) * UNIT * size
+        copy_into(pot, f)
+        copy_into(pot[n:], h[:m])
+        value = lower_bound(weight, pot, shrink, size)
         if r == 0 or value > lower:
-            lower, best[:] = value, pot
+            lower = value
+            copy_into(best, pot)
         if upper - lower <= max(tol * upper, ROUNDING * size) or r == rounds:
             break
         theta = max(0.5 * tol * upper, 0.2 * ROUNDING * size)
@@ -256,7 +271,7 @@ def improve(X, Y, A, B, C, known, weight, parent, flow, pot, diameter, tol, roun
         smooth = pivots > MANY * n
         if before == pivots == 0:
             break  # the potentials are the tree's, and no arc enters
-    pot[:] = best
+    copy_into(pot, best)
     return lower, upper
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #221f30cb
@@ -275,12 +290,19 @@ def fixed_range(X, Y):
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #lin00002
 @inlined
+def take_over(state, parent, flow, pot):
+    "Copy a state into another."
+    copy_into(parent, state[0])
+    copy_into(flow, state[1])
+    copy_into(pot, state[2])
+
+
+@inlined
 def line_bounds(X, Y, weight, parent, flow, pot, diameter, p):
     "Bounds of the cost for clouds on a line, X (n, 1) and Y (m, 1), from sorting; makes the state."
     n, N = len(X), len(weight)
-    order = np.concatenate((ascending(X[:, 0]), n + ascending(Y[:, 0])))
-    tree = first_state(order, weight[:n], weight[n:], np.empty((0, 2), np.int32))
-    parent[:], flow[:], pot[:] = tree
+    order = np.concatenate((ascending(X[:, 0].copy()), n + ascending(Y[:, 0].copy())))
+    take_over(first_state(order, weight[:n], weight[n:], np.empty((0, 2), np.int32)), parent, flow, pot)
     grow(X, Y, parent, pot, p)
     balance(pot, n)
     rounding = 4 * N * np.finfo(np.float64).eps * (diameter**p + np.abs(pot).max())
@@ -289,29 +311,34 @@ def line_bounds(X, Y, weight, parent, flow, pot, diameter, p):
 # %% ../../nbs/2_solver/22_warmstart.ipynb #1ec0f285
 @inlined
 def begin(Z, a, b, C, coarse, tol, parent, flow, pot, diameter, scale, p):
-    """Make the state fit the points Z in their fixed range: a first tree, if it has none. Tells if C has the distances.
+    """Make the state fit the points Z in their fixed range: a first tree, if it has none.
 
-    C and coarse (n, w), in double and single precision, are room for distances where there are not too many."""
+    C and coarse (n, w), in double and single precision, are room for distances where there are not too many. Tells
+    if C has the distances, and if the potentials are feasible for them."""
     n, m = len(a), len(b)
     if parent[0] != NOWHERE:
         value, cost = np.sum(np.concatenate((a, b)) * pot), plan_cost(Z[:n], Z[n:], parent, flow, p)
         pot *= cost / value if value > 0 else scale**-p
-        return False
+        return False, False
     if n == m == len(C) and a.min() == a.max() and b.min() == b.max():
         costs(C, Z[n:], padded(Z[:n], np.float64), n, p)
-        parent[:], flow[:], pot[:] = assignment_state(C, coarse)
-        return False
+        take_over(assignment_state(C, coarse), parent, flow, pot)
+        f, lanes = np.zeros(C.shape[1]), np.empty(LANES)
+        copy_into(f, pot[:n])
+        for j in range(n):
+            pot[n + j] = least(C[j], f, lanes)  # the c-transform: feasible to the last digit
+        return False, True
     if len(C) == n and p <= 8:  # the potentials of higher powers, over all arcs, dwarf the cost
         costs(C, Z[:n], padded(Z[n:], np.float64), m, p)
         solve_rows(C, a, b, tol, 0.2 * ROUNDING * diameter**p, parent, flow, pot)
-        return True
-    arcs, pot[:] = first_arcs(Z[:n].astype(np.float32), padded(Z[n:], np.float32), m, p)
+        return True, False
+    arcs, guess = first_arcs(Z[:n].astype(np.float32), padded(Z[n:], np.float32), m, p)
     order = principal_order(Z, n)
     tree, other = first_state(order, a, b, arcs), first_state(order, a, b, arcs[:0])
     if plan_cost(Z[:n], Z[n:], other[0], other[1], p) < plan_cost(Z[:n], Z[n:], tree[0], tree[1], p):
         tree = other
-    parent[:], flow[:] = tree[0], tree[1]
-    return False
+    take_over((tree[0], tree[1], guess), parent, flow, pot)
+    return False, False
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #b818afb7
 @inlined
@@ -320,7 +347,7 @@ def transport(X, Y, a, b, parent, flow, pot, tol, rounds, p, table):
 
     X (n, k), Y (m, k) float64 embedded points, a (n,), b (m,) masses of sum 1; costs are distances to the power p.
     `table` is memory: 3 KEPT / 2 numbers, or 3/2 for each point of a cloud that has more of them, and LANES."""
-    n, w, lower, upper = len(X), -(-len(Y) // LANES) * LANES, 0.0, np.inf
+    n, w, lower, upper, done = len(X), -(-len(Y) // LANES) * LANES, 0.0, np.inf, False
     weight = np.concatenate((units(a), units(b))) * UNIT  # both clouds weigh the same, to the last digit
     Z, diameter, scale = fixed_range(X, Y)
     unit = scale**p
@@ -334,11 +361,16 @@ def transport(X, Y, a, b, parent, flow, pot, tol, rounds, p, table):
             return max(lower, 0.0) * unit, upper * unit, rounding * unit
     C = room(table, n, w, np.float64)
     coarse = room(table[C.size :], n, w, np.float32)
-    known = begin(Z, a, b, C, coarse, tol, parent, flow, pot, diameter, scale, p)
-    if tol > 1e-6 and not known:
+    known, feasible = begin(Z, a, b, C, coarse, tol, parent, flow, pot, diameter, scale, p)
+    if feasible:
+        shrink = shrinkage(Z.shape[1], len(Z), np.finfo(np.float64).eps, diameter, tol, p)
+        lower, upper = lower_bound(weight, pot, shrink, diameter**p), plan_cost(P, Q, parent, flow, p)
+        done = upper - lower <= max(tol * upper, rounding)
+    if tol > 1e-6 and not (known or done):
         A, B, R = P.astype(np.float32), padded(Q, np.float32), room(table, n, w, np.float32)
         lower, upper = improve(P, Q, A, B, R, known, weight, parent, flow, pot, diameter, tol, rounds, p)
-    if tol <= 1e-6 or known or (rounds > 0 and upper - lower > max(tol * upper, rounding)):
+        done = rounds == 0 or upper - lower <= max(tol * upper, rounding)
+    if not done:
         B = padded(Q, np.float64)
         lower, upper = improve(P, Q, P, B, C, known, weight, parent, flow, pot, diameter, tol, rounds, p)
     pot *= unit
