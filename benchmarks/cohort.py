@@ -16,7 +16,7 @@ import numpy as np
 from common import Table
 from transport import high_water
 
-JOBS = ("fit", "distances", "place")
+JOBS = ("fit", "distances", "place", "thread", "dask")
 
 
 def cohort(n, points=50, dim=20):
@@ -28,6 +28,26 @@ def cohort(n, points=50, dim=20):
     moved = kinds + 0.7 * (np.arange(4) == 0)[:, None] * rng.normal(size=dim)
     clouds = [(kinds, moved)[i % 2][rng.integers(4, size=points)] + rng.normal(size=(points, dim)) for i in range(n)]
     return Distributions.from_list(clouds, np.arange(n) % 2)
+
+
+def steps(engine, W):
+    "Wall seconds of a first solve and of four steps of 2 % with their gradients."
+    wall, weights = time.perf_counter(), np.ones(len(engine.pairs))
+    for step in range(5):
+        engine.solve(W * (1 + 0.02 * np.random.default_rng(step).normal(size=W.shape) * (step > 0)))
+        engine.grad(weights)
+    return time.perf_counter() - wall
+
+
+def on_dask(data, W):
+    "`steps` by two workers of one thread each, which have the compiled code."
+    from dask.distributed import Client, LocalCluster
+
+    from ggml_nb.solver.cluster import DaskTransport
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+        DaskTransport(data).solve(W)
+        return steps(DaskTransport(data), W)
 
 
 def bench(job, n):
@@ -45,6 +65,12 @@ def bench(job, n):
         from ggml_nb import pairwise_wasserstein
 
         out = len(pairwise_wasserstein(data, W)) ** 2
+    elif job in ("thread", "dask"):
+        from ggml_nb import PairwiseTransport
+
+        few, out = data.subset(np.arange(n // 3)), 2 if job == "dask" else 1
+        seconds = on_dask(few, W) if job == "dask" else steps(PairwiseTransport(few, n_jobs=1), W)
+        return seconds, time.process_time() - cpu, high_water() - before, out
     else:
         model = GGML(max_epochs=1, random_state=0).fit(data.subset(np.arange(n - 20)))
         wall, cpu = time.perf_counter(), time.process_time()
@@ -66,6 +92,8 @@ if __name__ == "__main__":
         "fit": "5 epochs of a fit",
         "distances": "all distances to 1e-9",
         "place": "predict 20 of them from the others, accuracy",
+        "thread": "5 steps over all pairs of a third, 1 thread",
+        "dask": "the same on Dask, 2 processes",
     }
     for job in JOBS:
         call = [sys.executable, __file__, "--one", job, "--patients", str(args.patients)]
