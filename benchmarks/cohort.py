@@ -1,4 +1,4 @@
-"""A thousand patients, 50 points each in 20 dimensions: seconds and peak memory of a fit and of all distances.
+"""A thousand patients, 50 points each in 20 dimensions: seconds and peak memory of a fit and of all distances; Dask.
 
     python benchmarks/cohort.py [--patients 1000] [--write]
 

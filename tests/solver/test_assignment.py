@@ -130,3 +130,22 @@ def test_larger_clouds_of_equal_masses_take_the_other_way():
     X, Y = rng.normal(size=(2, n, 3))
     even = np.full(n, 1 / n)
     assert np.isclose(solve_pair(X, Y, even, even, None, 1e-9)[0], ot.emd2(even, even, cdist(X, Y)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["normal", "hubs", "grid", "far apart"])
+def test_a_first_solve_leaves_nothing_behind_for_the_next(kind):
+    "Memory is kept from pair to pair: what an earlier one wrote there has no part in a later one."
+    rng = np.random.default_rng(8)
+    pairs = [CLOUDS[kind](rng, n) for n in (150, 40, 90)]
+    pairs += [(X[:-7], Y) for X, Y in pairs]
+    even = [tuple(np.full(len(Z), 1 / len(Z)) for Z in pair) for pair in pairs]
+    for tol in (1e-4, 1e-9):
+        fresh = []
+        for pair, masses in zip(pairs, even):
+            pairs_module.own.__dict__.clear()
+            fresh.append(solve_pair(*pair, *masses, tol=tol))
+            truth = ot.emd2(*masses, cdist(*pair), numItermax=10**6)
+            assert -1e-9 * truth <= fresh[-1][0] - truth <= max(fresh[-1][1], 1e-9) * truth and fresh[-1][1] <= tol
+        for found, (pair, masses) in zip(fresh, zip(pairs, even)):
+            cost, gap, state = solve_pair(*pair, *masses, tol=tol)
+            assert (cost, gap) == found[:2] and all(map(np.array_equal, state, found[2]))
