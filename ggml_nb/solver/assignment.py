@@ -170,7 +170,7 @@ def assign(C, coarse):
     return f, g, column_of, row_of
 
 # %% ../../nbs/2_solver/21a_assignment.ipynb #asg0022
-@inlined
+@jit
 def assignment_state(C, coarse):
     """Parents, flows and potentials (2n,) of an optimal tree for n + n equal masses; the rows of C are the second cloud.
 
