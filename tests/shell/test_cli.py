@@ -412,6 +412,23 @@ def test_euclidean_cells_are_those_asked_for_or_affordable(cells, tmp_path, call
         assert held_out_cells(clouds, budget) == expected
 
 
+def test_the_estimate_counts_pairs_and_nothing_that_happens_once(monkeypatch):
+    clock, loaded, data = [0.0], set(), make_distributions(4, n_per_class=4, n_points=20, seed=0)
+
+    def costs_under(data, W, tol, n_jobs=None):
+        def costs(pairs):  # a second a pair, and an hour to load what it needs
+            clock[0] += len(pairs) + (0 if (W is None) in loaded else 3600)
+            loaded.add(W is None)
+
+        return costs
+
+    monkeypatch.setattr(outcome, "costs_under", costs_under)
+    monkeypatch.setattr(outcome.time, "perf_counter", lambda: clock[0])
+    pairs = len(data) * (len(data) - 1) / 2
+    in_fits = 5 * min(pairs, 12 * len(data)) + min(4 * pairs, 24 * len(data)) + pairs
+    assert outcome.estimate(data, GGML()) == pytest.approx(in_fits + 5 * 3 / 4 * pairs + pairs)
+
+
 def test_cells_are_embedded_once_and_only_for_what_is_not_known(tmp_path, monkeypatch):
     data, W, calls = make_distributions(4, n_per_class=3, n_points=20, seed=0), np.eye(4), []
     monkeypatch.setattr(outcome, "project", lambda *args: calls.append(0) or project(*args))
