@@ -50,7 +50,8 @@ def search_basis(
     kinds = MiniBatchKMeans(per_sample, n_init=1, random_state=seed).fit_predict(Z @ Vt[:50].T.astype(Z.dtype))
     _, cluster, count = np.unique(sample * per_sample + kinds, return_inverse=True, return_counts=True)
     average = sparse.csr_array((1 / count[cluster], (cluster, np.arange(N))), dtype=np.float64)
-    center = average @ Z
+    # by blocks, for SciPy makes double precision of all that it is given
+    center = sum(average[:, rows] @ Z[rows] for rows in row_blocks(Z))
     center = center.toarray() if sparse.issparse(center) else center  # at most 10 n rows, not N
     rest = center - (center @ Vt.T) @ Vt
     square, left = eigh(rest @ rest.T)  # few rows: cheaper than a singular value decomposition of all columns
