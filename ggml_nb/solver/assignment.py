@@ -162,7 +162,7 @@ def assign(C, coarse):
         free = bid(C, f, g, row_of, column_of, 2 * n, 0.0)
     for s in free:
         f[s] = np.min(C[s] - g)
-        j, via = shortest_paths(C, f, g, row_of, s, np.int64(-1))
+        j, via = shortest_paths(C, f, g, row_of, s, np.int64(-1))  # a literal would compile it once more
         i = -1
         while i != s:
             i = via[j]

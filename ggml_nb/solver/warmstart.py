@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KEEP', 'MOST', 'KEPT', 'FEW', 'ROWS', 'MANY', 'ROUNDING', 'padded', 'distances', 'costs', 'fold', 'room', 'price',
-           'nearest_open', 'nearest_tree', 'least', 'simplex_rows', 'solve_rows', 'first_arcs', 'shrinkage',
-           'lower_bound', 'improve', 'fixed_range', 'take_over', 'line_bounds', 'begin', 'transport']
+           'nearest_open', 'nearest_tree', 'least', 'simplex_rows', 'solve_rows', 'first_arcs', 'slacks', 'lower_bound',
+           'improve', 'fixed_range', 'take_over', 'line_bounds', 'begin', 'transport']
 
 # %% ../../nbs/2_solver/22_warmstart.ipynb #6c998bed
 import numpy as np
@@ -212,8 +212,8 @@ def first_arcs(A, B, m, p):
     "Arcs to the nearest neighbours, the shortest first, and feasible potentials of both clouds."
     n, arcs, g = len(A), np.empty((MOST * len(A), 2), np.int32), np.full(B.shape[1], -np.inf, A.dtype)
     f, h = np.empty(n, A.dtype), np.empty(B.shape[1], A.dtype)
-    g[:m] = 0
-    arcs = arcs[: price(A, B, m, np.empty((1, len(h)), A.dtype), m < 0, g, f, h, arcs, p)]
+    g[:m], known = 0, m < 0  # a literal False would compile `price` once more
+    arcs = arcs[: price(A, B, m, np.empty((1, len(h)), A.dtype), known, g, f, h, arcs, p)]
     length = np.zeros(len(arcs), A.dtype)
     for e in range(len(arcs)):
         for q in range(len(B)):
@@ -227,7 +227,7 @@ ROUNDING = 1e-13  # differences below this share of the clouds' diameter are rou
 
 
 @inlined
-def shrinkage(k, N, eps, diameter, tol, p):
+def slacks(k, N, eps, diameter, tol, p):
     "By what factor the potentials' value shrinks, and what is taken off: absolute, and of potentials by their size."
     share = min(tol, 1e-4) / (16 * max(p - 1, 1))  # lambda
     keep = (1 - p * (k / 2 + 4) * eps) * (1 - share) ** (p - 1)
@@ -235,9 +235,9 @@ def shrinkage(k, N, eps, diameter, tol, p):
 
 
 @inlined
-def lower_bound(weight, pot, shrink, size):
-    "What feasible potentials prove, less all that may be rounding; `shrink` as above, `size` is diameter^p."
-    keep, rounded, blur = shrink
+def lower_bound(weight, pot, slack, size):
+    "What feasible potentials prove, less all that may be rounding; `slack` as above, `size` is diameter^p."
+    keep, rounded, blur = slack
     return keep * np.sum(weight * pot) - blur * np.sum(weight * np.abs(pot)) - rounded - len(pot) * UNIT * size
 
 
@@ -250,17 +250,17 @@ def improve(X, Y, A, B, C, known, weight, parent, flow, pot, diameter, tol, roun
     n, k, m, eps, size = len(X), X.shape[1], len(Y), np.finfo(A.dtype).eps, diameter**p
     f, h, g = np.empty(n, A.dtype), np.empty(B.shape[1], A.dtype), np.full(B.shape[1], -np.inf, A.dtype)
     arcs, lower, upper, pivots = np.empty((MOST * n, 2), np.int32), 0.0, 0.0, 1
-    shrink, best, smooth = shrinkage(k, n + m, eps, diameter, tol, p), pot.copy(), False
+    slack, best, smooth = slacks(k, n + m, eps, diameter, tol, p), pot.copy(), False
     for r in range(rounds + 1):
         upper = plan_cost(X, Y, parent, flow, p)
-        if 2 * shrink[1] > 0.25 * tol * upper + ROUNDING * size:
+        if 2 * slack[1] > 0.25 * tol * upper + ROUNDING * size:
             break  # float32 is too coarse for this pair
         for j in range(m):
             g[j] = (pot[n + j] + best[n + j]) / 2 if smooth else pot[n + j]
         found = price(A, B, m, C, known or r > 0, g, f, h, arcs, p)
         copy_into(pot, f)
         copy_into(pot[n:], h[:m])
-        value = lower_bound(weight, pot, shrink, size)
+        value = lower_bound(weight, pot, slack, size)
         if r == 0 or value > lower:
             lower = value
             copy_into(best, pot)
@@ -363,8 +363,8 @@ def transport(X, Y, a, b, parent, flow, pot, tol, rounds, p, table):
     coarse = room(table[C.size :], n, w, np.float32)
     known, feasible = begin(Z, a, b, C, coarse, tol, parent, flow, pot, diameter, scale, p)
     if feasible:
-        shrink = shrinkage(Z.shape[1], len(Z), np.finfo(np.float64).eps, diameter, tol, p)
-        lower, upper = lower_bound(weight, pot, shrink, diameter**p), plan_cost(P, Q, parent, flow, p)
+        slack = slacks(Z.shape[1], len(Z), np.finfo(np.float64).eps, diameter, tol, p)
+        lower, upper = lower_bound(weight, pot, slack, diameter**p), plan_cost(P, Q, parent, flow, p)
         done = upper - lower <= max(tol * upper, rounding)
     if tol > 1e-6 and not (known or done):
         A, B, R = P.astype(np.float32), padded(Q, np.float32), room(table, n, w, np.float32)
