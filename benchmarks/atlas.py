@@ -2,16 +2,21 @@
 
 The simulated file is written once, patient by patient, into FOLDER (about 7 GB at full size); then the command runs on
 it as a child, with all genes that are seen (the default) and with the paper's filter. Printed: seconds and peak memory
-of the child, seconds of its steps, and how long reading alone takes."""
+of the child, seconds of its steps, and how long reading alone takes. A thousand patients of 300 cells x 2,000 genes,
+interrupted after ten minutes and started again:
+
+    python atlas.py FOLDER --cells 300000 --genes 2000 --patients 1000 --filters detected --splits 2 --stop 600"""
 
 import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Timer
 
 import anndata
 import h5py
@@ -85,11 +90,15 @@ def write_atlas(path, n_cells, n_genes, n_patients):
     os.replace(part, path)
 
 
-def run_child(command):
-    "Seconds, CPU seconds, peak resident memory (GiB) and exit status of a child that shows its own progress."
+def run_child(command, stop=None):
+    "Seconds, CPU seconds, peak resident memory (GiB) and exit status of a child, interrupted after `stop` seconds."
     began = time.perf_counter()
     child = subprocess.Popen(command)
+    timer = Timer(stop or 0, child.send_signal, [signal.SIGTERM])
+    if stop:
+        timer.start()
     _, status, usage = os.wait4(child.pid, 0)
+    timer.cancel()
     busy = usage.ru_utime + usage.ru_stime
     return time.perf_counter() - began, busy, usage.ru_maxrss / 2**20, os.waitstatus_to_exitcode(status)
 
@@ -103,6 +112,9 @@ if __name__ == "__main__":
     parser.add_argument("--cells", type=int, default=700_000)
     parser.add_argument("--genes", type=int, default=30_000)
     parser.add_argument("--patients", type=int, default=130)
+    parser.add_argument("--filters", nargs="+", default=["detected", "variance"], help="gene filters, a run each")
+    parser.add_argument("--splits", default="5", help="judged splits of a run")
+    parser.add_argument("--stop", type=float, help="interrupt each run after so many seconds, then start it again")
     parser.add_argument("--only-write", action="store_true", help="write the file, run nothing")
     parser.add_argument("--write", metavar="NAME", help="keep the table as results/NAME.txt")
     args = parser.parse_args()
@@ -126,11 +138,17 @@ if __name__ == "__main__":
     table.add(f"{'command':44s}{'seconds':>9s}{'CPU s':>9s}{'peak GiB':>10s}{'status':>8s}")
     out = args.folder / "result"
     start = [sys.executable, "-c", "import sys; from ggml_nb.shell.cli import main; sys.exit(main())", "fit"]
-    fit = [*start, path, "--sample-key", "sample", "--label-key", "label", "--overwrite", "-o", out, "--gene-filter"]
+    fit = [*start, path, "--sample-key", "sample", "--label-key", "label", "--splits", args.splits, "--overwrite"]
     commands = {"from_anndata": [sys.executable, "-c", READ, path]}
-    commands |= {f"ggml-nb fit --gene-filter {genes}": [*fit, genes] for genes in ("detected", "variance")}
+    commands |= {
+        f"ggml-nb fit --gene-filter {genes}": [*fit, "-o", out, "--gene-filter", genes] for genes in args.filters
+    }
     for name, command in commands.items():
-        seconds, busy, peak, status = run_child([*map(str, command)])
+        command = [*map(str, command)]
+        if args.stop and name != "from_anndata":
+            seconds, busy, peak, status = run_child(command, args.stop)
+            table.add(f"{name + ', interrupted':44s}{seconds:9.0f}{busy:9.0f}{peak:10.2f}{status:8d}")
+        seconds, busy, peak, status = run_child(command)
         table.add(f"{name:44s}{seconds:9.0f}{busy:9.0f}{peak:10.2f}{status:8d}")
         if status:
             sys.exit(f"{name} failed with status {status}")

@@ -18,7 +18,7 @@ _HOMES = {
     "solver.sinkhorn": "SinkhornTransport",
     "estimator.estimator": "GGML",
     "estimator.patterns": "feature_patterns",
-    "evaluation.chance": "accuracy_interval confidence_interval majority_answers permutation_test",
+    "evaluation.chance": "accuracy_interval confidence_interval majority_answers permutation_test spearman_interval",
     "evaluation.comparison": "compare_metrics",
     "evaluation.evaluation": "clustering_scores cross_validate knn_score split_distributions",
     "evaluation.pictures": "plot_clustermap plot_embedding representation_scores",

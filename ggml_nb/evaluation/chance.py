@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['strata', 'shuffle_within', 'partition', 'other_labellings', 'mean_accuracies', 'permutation_test',
-           'confidence_interval', 'plain_answers', 'majority_answers', 'jeffreys', 'accuracy_interval']
+           'confidence_interval', 'plain_answers', 'majority_answers', 'check_level', 'jeffreys', 'accuracy_interval',
+           'spearman_interval']
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #5f4e8265
 import copy
@@ -14,13 +15,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
+from scipy.stats import beta, norm
 from scipy.stats import t as student
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
 from ..estimator.fisher import shuffle_labels
-from ..estimator.ordered import as_classes
+from ..estimator.ordered import as_classes, spearman
 from .evaluation import as_model, check_result, check_splits, figures
 from .evaluation import one_split, splits_for, target_of
 from ..method.arrays import warn
@@ -180,6 +181,12 @@ def majority_answers(
     return table.assign(right=right, splits=each.size()).reset_index()
 
 # %% ../../nbs/4_evaluation/42_chance.ipynb #1d2108bf
+def check_level(level):
+    "Refuse what is no share."
+    if not isinstance(level, numbers.Real) or not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level!r}")
+
+
 def jeffreys(
     x,  # successes, not necessarily a whole number
     n,  # trials
@@ -196,8 +203,7 @@ def accuracy_interval(
     balanced=True,  # mean over classes, else over donors
 ):  # accuracy, low, high
     "Held-out accuracy with an interval over donors: Jeffreys' for each class, put together as MOVER does."
-    if not isinstance(level, numbers.Real) or not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level!r}")
+    check_level(level)
     answers = plain_answers(answers)
     if "vote" in answers and answers.vote.isna().all():
         raise ValueError("answers are numbers, of target='ordered', and not right or wrong: correlate them instead")
@@ -207,3 +213,22 @@ def accuracy_interval(
     low, high = np.array([jeffreys(part.sum(), len(part), level) for part in parts]).T
     below, above = np.linalg.norm(p - low) / len(p), np.linalg.norm(high - p) / len(p)
     return float(p.mean()), float(p.mean() - below), float(p.mean() + above)
+
+# %% ../../nbs/4_evaluation/42_chance.ipynb #71efafa2
+def spearman_interval(
+    answers,  # DataFrame of `cross_validate`, or of one method of `compare_metrics`, with target="ordered"
+    level=0.95,
+):  # mean over splits of Spearman's correlation, low, high
+    "Held-out correlation with an interval over donors: Fisher's transformation, Bonett and Wright's variance."
+    check_level(level)
+    answers = plain_answers(answers, "split")
+    if not all(pd.api.types.is_numeric_dtype(answers[name]) for name in ("truth", "prediction")):
+        raise ValueError(f"answers must be numbers, of target='ordered', got {answers.prediction.iloc[0]!r}")
+    rho = np.mean([spearman(part.truth, part.prediction) for _, part in answers.groupby("split")])
+    n = answers.donor.nunique()
+    if n < 4:
+        return float(rho), -1.0, 1.0
+    most = 1 - 6 / (n**3 - n)
+    middle = np.arctanh(np.clip(rho, -most, most))
+    half = norm.ppf((1 + level) / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    return float(rho), min(rho, np.tanh(middle - half)), max(rho, np.tanh(middle + half))

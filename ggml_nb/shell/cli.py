@@ -118,7 +118,7 @@ files in DIR:
   distances_euclidean.csv   the same under the Euclidean metric
   clustermap, patients, cells, genes, learning_curve (.svg, .png)"""
 TABLES = ("distances.csv", "distances_held_out.csv", "distances_euclidean.csv", "patients.csv", "genes.csv")
-PICTURES = ("clustermap", "clustermap_euclidean", "patients", "patients_euclidean", "cells", "cells_types",
+PICTURES = ("answers", "clustermap", "clustermap_euclidean", "patients", "patients_euclidean", "cells", "cells_types",
             "cells_euclidean", "genes", "genes_euclidean", "learning_curve")  # fmt: skip
 RESULT = ["report.html", "report.json", "metric.npz", *TABLES]
 RESULT += [f"{name}.{kind}" for name in PICTURES for kind in ("svg", "png", "pdf")]
@@ -130,7 +130,7 @@ def judged(
     "How to judge and how to draw."
     given = [f"--{name}" for name, usual in (("splits", 5), ("permutations", 0)) if getattr(args, name) != usual]
     if args.no_judge and given:
-        raise ValueError(f"{' and '.join(given)}: nothing is judged (--no-judge, or --target ordered); leave it out")
+        raise ValueError(f"{' and '.join(given)}: nothing is judged (--no-judge); leave it out")
     splits = {"n_splits": 0 if args.no_judge else args.splits, "n_permutations": args.permutations}
     return {**splits, "umap": args.umap, "formats": args.figures}
 
@@ -261,9 +261,6 @@ def fit_command(args):
     """
     from ggml_nb.shell.report import print_report, run_fit
 
-    if args.target == "ordered" and not args.no_judge:
-        say("note", "fit holds no numbers out: ggml-nb evaluate --target ordered does, and correlates")
-        args.no_judge = True
     print_report(run_on_file(args, RESULT, run_fit, **judged(args)), args.output)
 
 # %% ../../nbs/6_shell/68_cli.ipynb #61f0c3ab

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['METHODS', 'FIGURES', 'timed', 'affordable_cells', 'euclidean_cells', 'held_out_cells', 'checkpoint_in', 'costs_under',
            'kept_distances', 'two_sided', 'Judged', 'held_out_mean', 'half_distances', 'rivals', 'told', 'judge',
-           'by_sample', 'summary', 'with_chance', 'p_value', 'frequent', 'only_points', 'judge_types', 'Outcome',
-           'learn', 'estimate']
+           'by_sample', 'headline', 'summary', 'with_chance', 'p_value', 'frequent', 'only_points', 'judge_types',
+           'Outcome', 'learn', 'estimate']
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #bda8b705
 import time
@@ -30,7 +30,7 @@ from ..estimator.estimator import GGML
 from ..estimator.ordered import as_classes
 from ..evaluation.baselines import LINEAR, linear_answers, pilot_distances
 from ..evaluation.baselines import summary as summary_of
-from ..evaluation.evaluation import accuracies, answer_table, ask, clustering_scores, held_out_scores
+from ..evaluation.evaluation import accuracies, answer_table, ask, clustering_scores, figures, held_out_scores
 from ..evaluation.evaluation import split_distributions
 from ..method.distributions import Distributions
 from ..method.mahalanobis import project
@@ -173,7 +173,9 @@ def two_sided(
 class Judged(NamedTuple):
     "What held-out samples say, over all splits."
 
-    scores: pd.DataFrame  # a row a split and method: method, split, accuracy, balanced_accuracy, mi, ari, vi
+    scores: (
+        pd.DataFrame
+    )  # a row a split and method: method, split, accuracy, balanced_accuracy, mi, ari, vi; or spearman
     answers: pd.DataFrame  # a row a split, method and held-out sample: sample, donor, truth, prediction, vote
     D: np.ndarray  # (n, n) distances: means over the splits in which one of the two was held out; NaN if in none
     stability: np.ndarray  # (d,) share of the splits in which a feature was among the first 50
@@ -225,16 +227,17 @@ def rivals(
     euclidean,  # (n, n) distances
     seed,
     cell_types=None,  # (N,) type of each point: adds what knows types (lesson 44)
+    target="classes",  # "ordered": without the linear models, which tell classes
 ) -> dict:  # of methods and what `told` takes
     "What a reader asks for beside a learned metric, none of which learns one."
     means = sample_means(distributions)
     found = {"euclidean": euclidean, "means": cdist(means, means), "pseudobulk": means}
-    if cell_types is None:
-        return found
-    types = np.asarray(cell_types).astype(str)
-    logs, by_type = (summary_of(name, distributions, types) for name in ("composition", "pseudobulk-by-type"))
-    typed = {"composition-knn": cdist(logs, logs), "pilot": pilot_distances(distributions, types, seed)}
-    return {**found, "composition": logs, "pseudobulk-by-type": by_type, **typed}
+    if cell_types is not None:
+        types = np.asarray(cell_types).astype(str)
+        logs, by_type = (summary_of(name, distributions, types) for name in ("composition", "pseudobulk-by-type"))
+        typed = {"composition-knn": cdist(logs, logs), "pilot": pilot_distances(distributions, types, seed)}
+        found |= {"composition": logs, "pseudobulk-by-type": by_type, **typed}
+    return {name: table for name, table in found.items() if target == "classes" or name not in LINEAR}
 
 
 def told(
@@ -243,14 +246,18 @@ def told(
     train,  # indices
     test,  # indices
     linear=False,
-) -> tuple:  # dict of figures; (m,) predicted classes, (m,) their votes
+    target="classes",  # or "ordered"
+) -> tuple:  # dict of figures; (m,) predicted classes or numbers, (m,) their votes
     "What one method says of one half, from the other."
     labels = distributions.labels
+    if target == "ordered":
+        said = ask(table, distributions.classes, train, test, target=target)
+        return figures(distributions.classes[test], said[0], target), *said
     if not linear:
         return held_out_scores(table, labels, train, test), *ask(table, distributions.classes, train, test)
     answers, votes, D = linear_answers(table, labels, train, test)
-    figures = {**accuracies(labels[test], answers), **clustering_scores(D[np.ix_(test, test)], labels[test])}
-    return figures, distributions.class_names[answers], votes
+    found = {**accuracies(labels[test], answers), **clustering_scores(D[np.ix_(test, test)], labels[test])}
+    return found, distributions.class_names[answers], votes
 
 
 def judge(
@@ -269,8 +276,8 @@ def judge(
         heads.append(head)
         for method, table in {"ggml": D, **fixed}.items():
             where = {"method": method, "split": s}
-            figures, *said = told(table, distributions, train, test, method in LINEAR)
-            rows.append({**where, **figures})
+            found, *said = told(table, distributions, train, test, method in LINEAR, model.target)
+            rows.append({**where, **found})
             answers.append(answer_table(distributions, test, *said, **where))
         if bar is not None:
             bar.update()
@@ -282,12 +289,14 @@ def by_sample(
     judged,  # Judged
     distributions,  # Distributions
     method="ggml",
-) -> pd.DataFrame:  # a row a sample: answer, agreement (share of the splits that gave it), right
-    "The answer of most splits for each sample; none for one that no split held out."
+) -> pd.DataFrame:  # a row a sample: answer, of classes also agreement (share of the splits that gave it) and right
+    "The answer of most splits for each sample, of numbers their mean; none for one that no split held out."
     from ggml_nb.evaluation.chance import majority_answers
 
     table = majority_answers(judged.answers[judged.answers.method == method]).set_index("sample")
     table = table.reindex(distributions.sample_names).assign(truth=distributions.classes)
+    if "spearman" in judged.scores:
+        return table[["answer"]]
     right = (table.answer == table.truth).astype("boolean").mask(table.answer.isna())
     return table.assign(right=right)[["answer", "agreement", "right"]]
 
@@ -295,24 +304,35 @@ def by_sample(
 FIGURES = ("accuracy", "balanced_accuracy", "ari", "mi", "vi")
 
 
+def headline(
+    scores,  # DataFrame, or another thing that has names
+) -> str:
+    "The figure that answers the question."
+    return "spearman" if "spearman" in scores else "accuracy"
+
+
 def summary(
     judged,  # Judged
 ) -> dict:  # figure: method: mean, low, high
-    "Held-out figures with 95 % intervals."
-    from ggml_nb.evaluation.chance import accuracy_interval, confidence_interval
+    "Held-out figures with 95 % intervals; of numbers there is one, spearman."
+    from ggml_nb.evaluation.chance import accuracy_interval, confidence_interval, spearman_interval
 
+    three = "mean", "low", "high"
+    if "spearman" in judged.scores:
+        each = judged.answers.groupby("method", sort=False)
+        return {"spearman": {method: dict(zip(three, spearman_interval(said))) for method, said in each}}
     found, nats = {name: {} for name in FIGURES}, np.log(judged.answers.truth.nunique())  # of a partition, at most
     bounds = {"ari": (-0.5, 1), "mi": (0, nats), "vi": (0, 2 * nats)}
     for method, rows in judged.scores.groupby("method", sort=False):
         said = judged.answers[judged.answers.method == method]
         for name in FIGURES:
             if "accuracy" in name:
-                three = accuracy_interval(said, balanced=name == "balanced_accuracy")
+                values = accuracy_interval(said, balanced=name == "balanced_accuracy")
             else:
                 low, high = confidence_interval(rows[name])
                 low, high = np.clip((low, high), *bounds[name])
-                three = float(rows[name].mean()), float(low), float(high)
-            found[name][method] = dict(zip(("mean", "low", "high"), three))
+                values = float(rows[name].mean()), float(low), float(high)
+            found[name][method] = dict(zip(three, values))
     return found
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #6cc30d8b
@@ -326,13 +346,13 @@ def with_chance(
     keep=None,  # Path of a folder for what is done so far
     bar=None,  # tqdm
 ) -> Judged:
-    "The same, with the accuracies of as many shuffled labellings."
+    "The same, with the accuracies (or correlations) of as many shuffled labellings."
     from ggml_nb.evaluation.chance import other_labellings
 
-    chance = []
-    for shuffled in other_labellings(distributions, n_permutations, seed):
-        found = judge(shuffled, model, {}, two_sided(shuffled, n_splits, seed), keep, bar)
-        chance.append(found.scores.accuracy.mean())
+    chance, name = [], headline(judged.scores)
+    for shuffled in other_labellings(distributions, n_permutations, seed, model.target == "ordered"):
+        splits = two_sided(as_classes(shuffled, model.target), n_splits, seed)
+        chance.append(judge(shuffled, model, {}, splits, keep, bar).scores[name].mean())
     return judged._replace(chance=np.array(chance))
 
 
@@ -340,9 +360,9 @@ def p_value(
     judged,  # Judged
 ):  # float, None without permutations
     "(1 + number of shuffled labellings that are at least as good) / (1 + their number)."
-    accuracy = judged.scores.accuracy[judged.scores.method == "ggml"].mean()
+    found = judged.scores[headline(judged.scores)][judged.scores.method == "ggml"].mean()
     n = len(judged.chance)
-    return (1 + int((judged.chance >= accuracy - 1e-12).sum())) / (1 + n) if n else None
+    return (1 + int((judged.chance >= found - 1e-12).sum())) / (1 + n) if n else None
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #c4fab7d9
 def frequent(
@@ -372,22 +392,23 @@ def judge_types(
     n_splits,
     seed,
     bar=None,  # tqdm
-) -> pd.DataFrame:  # a row a type: type, samples, accuracy, low, high, note
-    "Held-out balanced accuracy of each cell type by itself."
+) -> pd.DataFrame:  # a row a type: type, samples, accuracy (or spearman), low, high, note
+    "Held-out balanced accuracy of each cell type by itself, of numbers Spearman's correlation."
     kind, rows = np.asarray(cell_types).astype(str), []
-    for name in names:
-        row = {"type": name, "samples": len(np.unique(distributions.sample[kind == name]))}
+    name, figure = ("spearman",) * 2 if model.target == "ordered" else ("accuracy", "balanced_accuracy")
+    for each in names:
+        row = {"type": each, "samples": len(np.unique(distributions.sample[kind == each]))}
         try:
-            cells = only_points(distributions, kind == name)
+            cells = only_points(distributions, kind == each)
             row["samples"] = len(cells)
             with warnings.catch_warnings(record=True) as said:  # goes into the note of this type
-                splits = two_sided(cells, n_splits, seed)
-            score = summary(judge(cells, model, {}, splits, None, bar))["balanced_accuracy"]["ggml"]
-            row |= dict(zip(("accuracy", "low", "high"), score.values()))
+                splits = two_sided(as_classes(cells, model.target), n_splits, seed)
+            score = summary(judge(cells, model, {}, splits, None, bar))[figure]["ggml"]
+            row |= dict(zip((name, "low", "high"), score.values()))
             rows.append({**row, "note": "; ".join(str(warning.message) for warning in said)})
         except ValueError as error:  # too few samples of a class
             rows.append({**row, "note": f"too few samples with ten such cells ({error})"})
-    return pd.DataFrame(rows, columns=["type", "samples", "accuracy", "low", "high", "note"])
+    return pd.DataFrame(rows, columns=["type", "samples", name, "low", "high", "note"])
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #9b34f792
 @dataclass
@@ -421,8 +442,9 @@ def learn(
 ) -> Outcome:
     "Judge on held-out samples, then learn from all of them."
     data, seconds, D, judged, types = distributions, {}, {}, None, None
-    check_classes(as_classes(data, model.target).classes)
-    splits = two_sided(data, n_splits, seed) if n_splits else []  # complains before the work
+    known = as_classes(data, model.target)
+    check_classes(known.classes)
+    splits = two_sided(known, n_splits, seed) if n_splits else []  # complains before the work
     most = euclidean_cells(data) if n_euclidean is None else n_euclidean
     n_euclidean = int(min(most, np.diff(data.offsets).max()))
     with timed(seconds, "distances_euclidean"):
@@ -431,7 +453,8 @@ def learn(
         kinds = [] if cell_types is None else frequent(cell_types)
         how = {"total": n_splits * (1 + n_permutations + len(kinds)), "disable": not model.verbose}
         with timed(seconds, "judged"), tqdm(desc="held-out splits", **how) as bar:
-            judged = judge(data, model, rivals(data, D["euclidean"], seed, cell_types), splits, keep, bar)
+            others = rivals(data, D["euclidean"], seed, cell_types, model.target)
+            judged = judge(data, model, others, splits, keep, bar)
             if n_permutations:
                 bar.set_description("shuffled labellings")
                 judged = with_chance(judged, data, model, n_permutations, n_splits, seed, keep, bar)

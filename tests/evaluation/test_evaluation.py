@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import pearsonr, rankdata, spearmanr
 from sklearn.base import BaseEstimator
 from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import StratifiedShuffleSplit
@@ -31,6 +32,7 @@ from ggml_nb.evaluation.chance import (
     other_labellings,
     partition,
     shuffle_within,
+    spearman_interval,
     strata,
 )
 from ggml_nb.evaluation.tuning import make_trials
@@ -181,6 +183,22 @@ def test_an_interval_over_donors_stays_within_bounds_and_keeps_a_width(balanced)
         assert 0 <= low <= estimate <= high <= 1 and high - low > 0.2 and np.isclose(estimate, 1 - wrong / 8)
     twice = pd.concat([answers, answers])  # more splits of the same donors are no more donors
     assert accuracy_interval(twice) == accuracy_interval(answers)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 12, 200])
+def test_an_interval_of_correlations_lies_within_bounds_and_keeps_a_width(n):
+    truth, rng = np.arange(n), np.random.default_rng(n)
+    for said in (truth, -truth, np.zeros(n), rng.normal(size=n)):
+        answers = pd.DataFrame({"split": 0, "donor": truth, "truth": truth, "prediction": said})
+        rho, low, high = spearman_interval(answers)
+        assert -1 <= low <= rho <= high <= 1 and high > low
+        assert np.isclose(rho, spearmanr(truth, said).statistic if np.ptp(said) else 0)
+        twice = pd.concat([answers, answers.assign(split=1)])  # more splits of the same donors are no more donors
+        assert spearman_interval(twice) == (rho, low, high)
+    if n == 12:  # Fisher's interval of a plain correlation differs by the variance only
+        plain = pearsonr(rankdata(said), truth).confidence_interval()
+        ratio = (np.arctanh(high) - np.arctanh(low)) / (np.arctanh(plain.high) - np.arctanh(plain.low))
+        assert np.isclose(ratio, np.sqrt(1 + rho**2 / 2))
 
 
 def test_a_donor_who_dominates_is_announced_once():

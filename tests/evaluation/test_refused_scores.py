@@ -138,6 +138,11 @@ def test_answers_that_are_numbers_have_no_accuracy():
     with pytest.raises(ValueError, match="answers are numbers"):
         gg.accuracy_interval(answers)
     assert "right" not in gg.majority_answers(answers)
+    with pytest.raises(ValueError, match="answers must be numbers, .* got 'x'"):
+        gg.spearman_interval(answers.assign(prediction="x"))
+    for level in (0, 1, 95, np.nan):
+        with pytest.raises(ValueError, match="level"):
+            gg.spearman_interval(answers, level)
 
 
 def test_a_vote_reads_only_the_rows_of_those_asked_about():

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.spatial.distance import squareform
+from scipy.stats import spearmanr
 
 from ggml_nb import (
     GGML,
@@ -197,10 +198,9 @@ def test_samples_that_were_fitted_are_no_test_and_the_page_says_so(tmp_path, cal
     assert "8 new samples are called" in json.loads((tmp_path / "again" / "report.json").read_text())["warnings"][-1]
 
 
-@pytest.mark.parametrize("given", [["--permutations", 3], ["--splits", 7], ["--splits", 7, "--target", "ordered"]])
+@pytest.mark.parametrize("given", [["--permutations", 3], ["--splits", 7]])
 def test_judgement_that_is_asked_for_and_switched_off_is_refused(tmp_path, call, given):
-    quick = [x for x in QUICK if x != "--no-judge" or "--target" not in given]
-    assert "nothing is judged" in call("fit", "a.h5ad", *KEYS, *quick, *given, "-o", tmp_path / "out", status=2).err
+    assert "nothing is judged" in call("fit", "a.h5ad", *KEYS, *QUICK, *given, "-o", tmp_path / "out", status=2).err
     assert not list(tmp_path.iterdir())
 
 
@@ -746,8 +746,37 @@ def test_the_page_tells_of_what_was_read_and_of_each_new_sample_once(tmp_path, c
     page = unescape((tmp_path / "out" / "report.html").read_text())
     assert "coordinates of obsm['R'] in the place of genes" in page and "features seen in" not in page
     assert "ggml-nb fit ./-cells.h5ad --sample-key sample" in page
-    assert "go with the order of severity?" in page and "held-out answer" not in page
+    assert "go with the order of severity?" in page and "Held-out correlation" in page and "accuracy" not in page
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    people = pd.read_csv(tmp_path / "out" / "patients.csv")
+    assert (tmp_path / "out" / "answers.svg").exists() and {*report["spearman"]} == {"ggml", "euclidean", "means"}
+    assert people.held_out_answer.between(people.label.min(), people.label.max()).all() and "right" not in people
     adata.obsm["R"] = 5 * adata.obsm["R"] + 50
     adata.write_h5ad(tmp_path / "far.h5ad")
     said = call("place", "far.h5ad", *keys[:2], "--metric", "out/metric.npz", "--figures", "svg", "-o", "placed").out
     assert "12 new samples: 12 too far to say" in said
+
+
+def test_numbers_are_judged_by_the_mean_of_the_nearest():
+    "The answers of the rivals by hand, the correlations by SciPy; shuffled numbers and cell types are judged alike."
+    rng, age = np.random.default_rng(0), np.arange(20, 80, 3)
+    clouds = rng.normal(size=(20, 24, 4))
+    clouds[:, ::2, 1] += age[:, None] / 8
+    data, kinds = Distributions.from_list(clouds, age), np.tile(["a", "b"], 240)
+    model = GGML(rank=2, target="ordered", max_epochs=2, random_state=0)
+    found = outcome.learn(data, model, 0, n_splits=4, n_permutations=3, cell_types=kinds)
+    assert (found.types.set_index("type").spearman.a > 0.8) and found.types.samples.eq(20).all()
+    scores, answers = found.judged.scores, found.judged.answers
+    assert {*scores.method} == {"ggml", "euclidean", "means", "composition-knn", "pilot"}
+    assert found.judged.chance.shape == (3,) and outcome.p_value(found.judged) == 1 / 4
+    for split, said in answers[answers.method == "euclidean"].groupby("split"):
+        test = pd.Index(data.sample_names).get_indexer(said["sample"])
+        train = np.setdiff1d(np.arange(20), test)
+        D = found.D["euclidean"][np.ix_(test, train)]
+        near = np.argsort(D, axis=1)[:, :5]
+        by_hand = [np.average(age[train[k]], weights=1 / row[k]) for k, row in zip(near, D)]
+        np.testing.assert_allclose(said.prediction, by_hand)
+        rho = scores[(scores.method == "euclidean") & (scores.split == split)].spearman.item()
+        assert rho == pytest.approx(spearmanr(said.truth, by_hand).statistic)
+    assert list(outcome.summary(found.judged)) == ["spearman"]
+    assert outcome.by_sample(found.judged, data).answer.notna().all()
