@@ -47,8 +47,10 @@ class LinearMap:
         self,
         points,  # (N, q) ndarray or CSR
         A,  # (k, q) start
+        n_jobs=1,  # threads
     ):
-        self.points, self.A = points, torch.tensor(np.array(A, dtype=np.float64, order="C"), requires_grad=True)
+        self.points, self.n_jobs = points, n_jobs
+        self.A = torch.tensor(np.array(A, dtype=np.float64, order="C"), requires_grad=True)
 
     def parameters(self):
         return [self.A]
@@ -57,7 +59,7 @@ class LinearMap:
 
     def embed(self, training=False) -> np.ndarray:  # (N, k)
         "All points under the present map."
-        return linear_image(self.points, self.A.detach().numpy())
+        return linear_image(self.points, self.A.detach().numpy(), self.n_jobs)
 
     def backward(
         self,

@@ -189,7 +189,7 @@ def make_problem(
     if model.metric is None:
         mix = not model.reg or model.reg_norm in ("fro", "nuc")  # L1, and a norm of one's own, speak of features
         points, A, frame, start = training_coordinates(data, scale, model.rank, model.init, mix, rng, model.n_jobs)
-        return with_points(data, points), LinearMap(points, A), frame, start
+        return with_points(data, points), LinearMap(points, A, threads_of(model.n_jobs)), frame, start
     from ggml_nb.estimator.ground_metrics import make_map
 
     frame = per_scale(scale)
@@ -291,7 +291,7 @@ def fit(
         fitted.components_ = lean_on_plain(fitted.components_, start.plain, points, fitted.shrinkage_, mass, threads)
     kinds = [(name, np.float64) for name in run.history[0]]
     fitted.history_ = np.array([tuple(row.values()) for row in run.history], kinds)
-    fitted.scale_, fitted.mean_ = scale, feature_means(points, mass).astype(np.float64)
+    fitted.scale_, fitted.mean_ = scale, feature_means(points, mass)
     fitted.converged_, fitted.n_iter_, fitted.n_features_in_ = rule.converged, len(run.history), data.d
     own = (x.copy() for x in (data.feature_names, data.class_names, data.source))  # which nobody else can change
     fitted.feature_names_in_, fitted.classes_, fitted.source_ = own

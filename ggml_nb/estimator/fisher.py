@@ -41,10 +41,11 @@ def scatter(
     weights,  # (n_pairs,)
 ):  # (q, q)
     "sum_p w_p sum_rs pi_rs (b_r - b_s)(b_r - b_s)': the second moment of the plans' displacements."
-    A = transport.coupling(weights)
+    A = transport.coupling(weights).astype(B.dtype)
     degree = np.asarray(A.sum(axis=1)).ravel()
     blocks = row_blocks(B)  # three more tables of the size of B would be gigabytes for a thousand samples
-    return sum(B[rows].T @ (degree[rows, None] * B[rows] - A[rows] @ B) for rows in blocks)
+    parts = (B[rows].T @ (degree[rows, None] * B[rows] - A[rows] @ B) for rows in blocks)
+    return sum(parts, np.zeros((B.shape[1],) * 2))
 
 # %% ../../nbs/3_estimator/32_fisher.ipynb #2b351c58
 def balanced_weights(
@@ -140,7 +141,7 @@ def real_axes(
 ) -> int:
     "How many of the leading axes have a lambda_k above that of every shuffle of the labels; C - 1 at least."
     distributions, real = transport.distributions, len(value)
-    sure = len(np.unique(distributions.labels)) - 1
+    sure, B = len(np.unique(distributions.labels)) - 1, B.astype(np.float32)  # to compare with is half the work
     for _ in range(shuffles):
         if real <= sure:  # usually after one or two
             break

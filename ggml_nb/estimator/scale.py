@@ -72,9 +72,9 @@ def feature_means(
     mass=None,  # (N,) of `point_masses`
 ):  # (d,)
     "The mean of each feature, in double precision: sums of many points outgrow the digits of float32."
-    if mass is not None:
-        return feature_moments(points, mass)[0]
-    return np.asarray(points.mean(axis=0, dtype=np.float64)).ravel()
+    N, d = points.shape
+    mass = np.full(N, 1 / N) if mass is None else mass
+    return sum((mass[rows] @ points[rows] for rows in row_blocks(points)), np.zeros(d))
 
 # %% ../../nbs/3_estimator/31_scale.ipynb #2c015596
 def per_scale(

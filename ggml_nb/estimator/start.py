@@ -51,7 +51,7 @@ def search_basis(
     _, cluster, count = np.unique(sample * per_sample + kinds, return_inverse=True, return_counts=True)
     average = sparse.csr_array((1 / count[cluster], (cluster, np.arange(N))), dtype=np.float64)
     # by blocks, for SciPy makes double precision of all that it is given
-    center = sum(average[:, rows] @ Z[rows] for rows in row_blocks(Z))
+    center = sum(average[:, rows] @ Z[rows] for rows in row_blocks(Z, 2**22))
     center = center.toarray() if sparse.issparse(center) else center  # at most 10 n rows, not N
     rest = center - (center @ Vt.T) @ Vt
     square, left = eigh(rest @ rest.T)  # few rows: cheaper than a singular value decomposition of all columns
@@ -118,7 +118,7 @@ def spectral_start(
     principal = eigh(B.T @ B, subset_by_index=[max(q - 50, 0), q - 1])[1]
     transport.solve_embedded(B @ principal)
     same, diff = both_scatters(B, transport, few.labels)
-    if np.trace(same + diff) <= 1e-12 * (B**2).sum() / len(B):
+    if np.trace(same + diff) <= 1e-12 * np.vdot(B, B) / len(B):
         raise ValueError("the distributions are all alike: no metric can tell them apart")
     ridge = ridge_rule(same, B, few) if ridge is None else ridge
     value, axes, whiten = whitened_axes(same, diff, ridge, rank)

@@ -41,7 +41,7 @@ def as_matrix(
 # %% ../../nbs/1_method/12_mahalanobis.ipynb #5415fd3c
 def row_blocks(
     points,  # (N, d) ndarray or CSR
-    entries=2**22,  # about this many entries a block
+    entries=2**17,  # about this many entries a block: a megabyte in double precision, which stays in the cache
 ):  # list of slices
     "Slices of rows, small enough that a float64 copy of one is cheap."
     per_row = points.nnz / points.shape[0] if sparse.issparse(points) else points.shape[1]
@@ -59,8 +59,9 @@ def linear_image(
     def image(block):
         return points[block].astype(np.float64) @ W.T
 
+    blocks = row_blocks(points)
     with ThreadPoolExecutor(n_jobs) as pool:
-        return np.vstack(list((map if n_jobs == 1 else pool.map)(image, row_blocks(points))))
+        return np.vstack(list((map if n_jobs == 1 or len(blocks) == 1 else pool.map)(image, blocks)))
 
 # %% ../../nbs/1_method/12_mahalanobis.ipynb #14b080df
 def project(
@@ -169,7 +170,11 @@ def pull_back(
     grad,  # (N, k) derivative by the projected points
 ):  # (k, d) derivative by W
     "Chain rule through `project`: dL/dW = sum over points of (dL/dz_x) x'."
-    return sum((points[block].astype(np.float64).T @ grad[block]).T for block in row_blocks(points))
+    total = np.zeros((grad.shape[1], points.shape[1]))
+    for block in row_blocks(points):
+        if grad[block].any():  # of many samples few are in a batch
+            total += (points[block].astype(np.float64).T @ grad[block]).T
+    return total
 
 # %% ../../nbs/1_method/12_mahalanobis.ipynb #dd8722e1
 def some_names(
