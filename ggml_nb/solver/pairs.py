@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from ..method.arrays import warn
 from ..method.distributions import check_clouds, patch
-from ..method.mahalanobis import handy_unit, project, pull_back
+from ..method.mahalanobis import handy_unit, project, pull_back, row_blocks
 from ggml_nb.method.transport import (
     OTResult,
     as_power,
@@ -467,14 +467,18 @@ def grad(
     weights,  # (P,) one for each pair
 ) -> np.ndarray:  # (N, k): d/dZ of sum_q weights_q cost_q
     "Envelope theorem: the plan times the gradient of d^p, over all pairs L Z with L a graph Laplacian."
-    A = self.coupling(weights)
-    # arc by arc: in L Z the digits of points that nearly coincide would cancel
-    arrow = self.Z[np.repeat(np.arange(len(self.Z)), np.diff(A.indptr))] - self.Z[A.indices]
-    length = np.linalg.norm(arrow, axis=1)
-    pull = A.data * (self.p * length ** (self.p - 1))
-    # where two points coincide, 0 is a subgradient of their distance
-    arrow *= np.divide(pull, length, out=np.zeros_like(length), where=length > 0)[:, None]
-    return sparse.csr_array((np.ones(A.nnz), np.arange(A.nnz), A.indptr), (len(self.Z), A.nnz)) @ arrow
+    A, Z, total = self.coupling(weights), self.Z, np.zeros_like(self.Z)
+    for rows in row_blocks(A, 2**18 / max(Z.shape[1], 1)):
+        some = A[rows]
+        # arc by arc: in L Z the digits of points that nearly coincide would cancel
+        arrow = np.repeat(Z[rows], np.diff(some.indptr), axis=0) - Z[some.indices]
+        length = np.linalg.norm(arrow, axis=1)
+        pull = some.data * (self.p * length ** (self.p - 1))
+        # where two points coincide, 0 is a subgradient of their distance
+        arrow *= np.divide(pull, length, out=np.zeros_like(length), where=length > 0)[:, None]
+        of_each = np.ones(some.nnz), np.arange(some.nnz), some.indptr
+        total[rows] = sparse.csr_array(of_each, (some.shape[0], some.nnz)) @ arrow
+    return total
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #plans007
 def of_last_solve(name, kind=Plans):
