@@ -28,6 +28,8 @@ from ggml_nb.estimator.ground_metrics import DiagonalMap, NetworkMap
 from ggml_nb.estimator.metric import nearest_costs
 from ggml_nb.estimator.ordered import neighbour_mean
 from ggml_nb.estimator.start import reduce_points, search_basis, spectral_start
+from ggml_nb.method import mahalanobis
+from ggml_nb.solver import pairs
 from ggml_nb.solver.pairs import PairwiseTransport
 
 
@@ -609,3 +611,30 @@ def test_a_network_has_weights_of_known_sizes_and_precision(network):
     "A lazy one would be filled by PyTorch's own generator: the same seed, another answer."
     with pytest.raises(ValueError, match="metric must have weights of known sizes in float32 or float64"):
         GGML(metric=network).fit(make_distributions(4, n_points=8, seed=0))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_blocks_of_points_change_nothing_but_rounding(monkeypatch, kind):
+    "Products by blocks, in threads, without the samples that have no gradient; gradients by blocks of arcs."
+    rng = np.random.default_rng(0)
+    X = kind(np.float32(rng.normal(size=(120, 6)) * (rng.random((120, 6)) < 0.5)))
+    W, grad, data = (
+        rng.normal(size=(3, 6)),
+        rng.normal(size=(120, 3)),
+        Distributions(X, np.arange(120) // 20, [0, 1] * 3),
+    )
+    grad[20:80] = 0
+    engine, weights = PairwiseTransport(data, n_jobs=1), rng.normal(size=15) * (np.arange(15) % 3 > 0)
+    engine.solve(W)
+    dense = np.asarray(X.todense() if sparse.issparse(X) else X, dtype=float)
+    whole = [engine.grad(weights), GGML(max_epochs=2, random_state=0, n_jobs=1).fit(data).components_]
+    blocks = mahalanobis.row_blocks
+    assert len(blocks(X)) == 1 and len(blocks(X, 40)) > 5
+    monkeypatch.setattr(mahalanobis, "row_blocks", lambda points: blocks(points, 40))
+    monkeypatch.setattr(pairs, "row_blocks", lambda arcs, entries: blocks(arcs, 10))
+    assert np.allclose(mahalanobis.pull_back(X, grad), grad.T @ dense, rtol=1e-12, atol=1e-12)
+    images = [mahalanobis.linear_image(X, W, n_jobs) for n_jobs in (1, 3)]
+    assert np.array_equal(*images) and np.allclose(images[0], dense @ W.T, rtol=1e-12, atol=1e-12)
+    parts = [engine.grad(weights), GGML(max_epochs=2, random_state=0, n_jobs=3).fit(data).components_]
+    for one, other in zip(whole, parts):
+        assert np.allclose(one, other, rtol=1e-9, atol=1e-12)
