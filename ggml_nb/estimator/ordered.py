@@ -33,7 +33,8 @@ def as_numbers(
         what = f"labels must be finite numbers with target='ordered', got {odd[:1].tolist()[0]!r}"
         raise ValueError(f"{what}: number the degrees, or use target='classes'")
     if len(codes) < 3 or len(np.unique(codes)) < 2:
-        raise ValueError(f"labels must hold at least two different numbers, got {np.unique(distributions.classes)}")
+        got = np.unique(distributions.classes)
+        raise ValueError(f"labels must be those of three samples, with two different numbers, got {len(codes)}: {got}")
     numbered = copy.copy(distributions)  # shares the points
     numbered.labels = distributions.classes.astype(np.float64)
     return numbered
@@ -110,7 +111,8 @@ def grades(
     values,  # (n,) numbers
     most=4,
 ) -> np.ndarray:  # (n,) int
-    "Codes of the values; where there are more than four, quarters of the samples."
+    "Codes of the values; where there are more than four, quarters of the samples, or fewer parts of at least two."
+    most = min(most, max(2, len(values) // 2))
     if len(np.unique(values)) > most:
         values = np.searchsorted(np.quantile(values, np.arange(1, most) / most), values)
     return np.unique(values, return_inverse=True)[1]

@@ -445,6 +445,8 @@ def learn(
     known = as_classes(data, model.target)
     check_classes(known.classes)
     splits = two_sided(known, n_splits, seed) if n_splits else []  # complains before the work
+    if (least := min((len(train) for train, _ in splits), default=3)) < 3:
+        raise ValueError(f"{len(data)} samples leave {least} to learn from: give more, or hold none out (--no-judge)")
     most = euclidean_cells(data) if n_euclidean is None else n_euclidean
     n_euclidean = int(min(most, np.diff(data.offsets).max()))
     with timed(seconds, "distances_euclidean"):

@@ -780,3 +780,19 @@ def test_numbers_are_judged_by_the_mean_of_the_nearest():
         assert rho == pytest.approx(spearmanr(said.truth, by_hand).statistic)
     assert list(outcome.summary(found.judged)) == ["spearman"]
     assert outcome.by_sample(found.judged, data).answer.notna().all()
+
+
+@pytest.mark.parametrize("n, left", [(5, 2), (6, 3), (7, 3)])
+def test_few_numbers_are_judged_while_three_are_left_to_learn_from(n, left):
+    data = Distributions.from_list(np.random.default_rng(0).normal(size=(n, 8, 2)), np.arange(n))
+    model = GGML(rank=1, target="ordered", random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on parts of two samples
+        if left < 3:
+            with pytest.raises(ValueError, match=f"{n} samples leave {left} to learn from.*--no-judge"):
+                outcome.learn(data, model, 0)
+            found = outcome.learn(data, model, 0, n_splits=0)
+            assert found.judged is None
+        else:
+            found = outcome.learn(data, model, 0)
+            assert found.judged.answers["sample"].nunique() == n
