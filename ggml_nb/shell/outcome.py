@@ -492,6 +492,7 @@ def estimate(
 
     cells = euclidean_cells(distributions) if n_euclidean is None else n_euclidean
     pairs, fits = n * (n - 1) / 2, n_splits * (1 + n_permutations + by_type)
-    learned = fits * min(pairs, 12 * n) + min(4 * pairs, 24 * n) + pairs  # in fits on halves, on all, and after it
+    learned = fits * min(pairs, 12 * n) + min(4 * pairs, 24 * n)  # in fits on halves, and on all
+    learned = pairs + learned * (4 if model.target == "ordered" else 1)  # numbers have so many more triplets
     held_out = each(few.subsample(held_out_cells(distributions)), W) * fits * 3 / 4 * pairs
     return each(few, W) * learned + held_out + each(few.subsample(cells), None) * pairs
