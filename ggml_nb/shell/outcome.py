@@ -35,7 +35,7 @@ from ..evaluation.evaluation import split_distributions
 from ..method.distributions import Distributions
 from ..method.mahalanobis import project
 from ..method.triplets import check_classes
-from ..solver.pairs import all_pairs, embedded_costs, pair_costs, threads_of
+from ..solver.pairs import all_pairs, embedded_costs, pair_costs, threads_of, tiles
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #3f06ac26
 @contextmanager
@@ -135,7 +135,8 @@ def kept_distances(
         with suppress(FileNotFoundError):
             known = read_npz(path, "cost", "a file of OT distances (delete it to begin anew)")["cost"]
             cost = known if known.shape == cost.shape and known.dtype == cost.dtype else cost
-    todo, step = np.flatnonzero(np.isnan(cost)), max(step, len(pairs) // 100)
+    order = np.concatenate(tiles(pairs, np.diff(distributions.offsets), distributions.d))
+    todo, step = order[np.isnan(cost[order])], max(step, len(pairs) // 100)
     costs = costs_under(distributions, W, tol, n_jobs) if len(todo) else None
     with tqdm(desc="OT distances", total=len(pairs), initial=len(pairs) - len(todo), disable=not verbose) as bar:
         for block in (todo[start : start + step] for start in range(0, len(todo), step)):

@@ -6,8 +6,8 @@
 __all__ = ['own', 'BLOCK', 'one_blas_thread', 'TABLE', 'all_pairs', 'pair_index', 'plan_costs_of', 'transport_pairs', 'memory',
            'bounds', 'solve_pairs', 'solve_pair', 'in_threads', 'blocks', 'OneThread', 'check_pairs', 'threads_of',
            'PairwiseTransport', 'clouds_of', 'in_units', 'warn_of_gaps', 'Plans', 'of_last', 'as_cotangent',
-           'of_last_solve', 'Certificate', 'embedded_costs', 'solve_equal', 'solve_table', 'table_costs', 'pair_costs',
-           'pairwise_wasserstein']
+           'of_last_solve', 'Certificate', 'embedded_costs', 'solve_equal', 'solve_table', 'tiles', 'table_costs',
+           'pair_costs', 'pairwise_wasserstein']
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b55310f1
 from concurrent.futures import ThreadPoolExecutor
@@ -630,22 +630,42 @@ def solve_table(
     return certify(C, a, b, sparse.coo_array((mass, (row, col)), shape=C.shape), scale * state.potential[n:])
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #5a19a6d0
-TABLE = 2**22  # numbers, costs and coordinates, of the pairs that are looked at together, at most, where one has fewer
+TABLE = 2**23  # numbers, costs and coordinates, of the pairs that are looked at together, at most, where one has fewer
+
+
+def tiles(
+    pairs,  # (P, 2) int
+    size,  # (n,) points of each cloud
+    d,  # numbers a point
+) -> list:  # of positions in pairs
+    "Pairs of some neighbouring clouds with some others, whose distances are computed as one table."
+    side = np.sqrt(d**2 + TABLE) - d  # points: twice side * d coordinates, and side^2 distances
+    place = np.cumsum(np.maximum(size, side / 16)) // side
+    order = np.lexsort((*pairs.T[::-1], *place[pairs].T[::-1]))
+    found = []
+    for tile in np.split(order, np.flatnonzero(np.diff(place[pairs[order]], axis=0).any(axis=1)) + 1):
+        first, second = (len(np.unique(clouds)) for clouds in pairs[tile].T)
+        if 2 * len(tile) >= first * second:
+            found.append(tile)
+        else:  # few of them are asked for: row by row
+            found += np.split(tile, np.flatnonzero(np.diff(pairs[tile, 0])) + 1)
+    return found
 
 
 def table_costs(
     distributions,  # Distributions
-    pairs,  # (P, 2) int
+    pairs,  # (P, 2) int, a tile
     metric,  # ground metric
     p,  # its power
 ) -> list:  # P costs
-    "Costs of pairs that share their first cloud."
-    points, i, others, costs = distributions.points, pairs[0, 0], pairs[:, 1], []
-    rows = [distributions.rows(j) for j in others]
-    P, Q, exact = distributions[i], points[np.concatenate(rows)], metric == "euclidean" and not sparse.issparse(points)
-    C = ground_costs(P, Q, metric, as_power(p))
-    for j, part in zip(others, np.split(C, np.cumsum([len(r) for r in rows])[:-1], axis=1)):
-        a, b = (distributions.weights[distributions.rows(x)] for x in (i, j))
+    "Costs of pairs, from the distances of all their first clouds to all their second ones."
+    points, sides, costs = distributions.points, [np.unique(clouds) for clouds in pairs.T], []
+    P, Q = (points[np.concatenate([distributions.rows(c) for c in clouds])] for clouds in sides)
+    C, exact = ground_costs(P, Q, metric, as_power(p)), metric == "euclidean" and not sparse.issparse(points)
+    ends = [np.cumsum([0, *np.diff(distributions.offsets)[clouds]]) for clouds in sides]
+    for i, j in pairs:
+        at = [slice(*end[k : k + 2]) for end, k in zip(ends, map(np.searchsorted, sides, (i, j)))]
+        part, (a, b) = C[tuple(at)], (distributions.weights[distributions.rows(x)] for x in (i, j))
         found, cost, gap = solve_table(part, a, b), np.inf, np.inf
         settled = unsettled(found, part) <= 1e-9
         if not settled and exact:  # small costs beside huge ones keep their digits from the points
@@ -681,11 +701,13 @@ def pair_costs(
     pairs = check_pairs(pairs, len(distributions))
     if not len(pairs):
         return np.empty(0)
-    n, m = np.diff(distributions.offsets)[pairs].T
-    work = np.cumsum(m * (n + distributions.d)) // TABLE
-    groups = np.split(pairs, np.flatnonzero((np.diff(pairs[:, 0]) != 0) | (np.diff(work) != 0)) + 1)
-    of_group = partial(table_costs, distributions, metric=metric, p=p)
-    return np.concatenate(in_threads(of_group, groups, threads_of(n_jobs), verbose, len))
+    groups, costs = tiles(pairs, np.diff(distributions.offsets), distributions.d), np.empty(len(pairs))
+
+    def of_group(group):
+        return table_costs(distributions, pairs[group], metric, p)
+
+    costs[np.concatenate(groups)] = np.concatenate(in_threads(of_group, groups, threads_of(n_jobs), verbose, len))
+    return costs
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #2adc8898
 def pairwise_wasserstein(
