@@ -135,7 +135,7 @@ def kept_distances(
         with suppress(FileNotFoundError):
             known = read_npz(path, "cost", "a file of OT distances (delete it to begin anew)")["cost"]
             cost = known if known.shape == cost.shape and known.dtype == cost.dtype else cost
-    order = np.concatenate(tiles(pairs, np.diff(distributions.offsets), distributions.d))
+    order = np.concatenate(tiles(distributions, pairs))
     todo, step = order[np.isnan(cost[order])], max(step, len(pairs) // 100)
     costs = costs_under(distributions, W, tol, n_jobs) if len(todo) else None
     with tqdm(desc="OT distances", total=len(pairs), initial=len(pairs) - len(todo), disable=not verbose) as bar:

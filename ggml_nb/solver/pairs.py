@@ -634,13 +634,15 @@ TABLE = 2**23  # numbers, costs and coordinates, of the pairs that are looked at
 
 
 def tiles(
+    distributions,  # Distributions
     pairs,  # (P, 2) int
-    size,  # (n,) points of each cloud
-    d,  # numbers a point
 ) -> list:  # of positions in pairs
     "Pairs of some neighbouring clouds with some others, whose distances are computed as one table."
-    side = np.sqrt(d**2 + TABLE) - d  # points: twice side * d coordinates, and side^2 distances
-    place = np.cumsum(np.maximum(size, side / 16)) // side
+    points, d = distributions.points, float(distributions.d)
+    stored = points.nnz / points.shape[0] if sparse.issparse(points) else d
+    each = d if stored > 0.2 * d else stored  # numbers a point, see `ground_distances`
+    side = np.sqrt(each**2 + TABLE) - each  # points: twice side * each coordinates, and side^2 distances
+    place = np.cumsum(np.maximum(np.diff(distributions.offsets), side / 16)) // side
     order = np.lexsort((*pairs.T[::-1], *place[pairs].T[::-1]))
     found = []
     for tile in np.split(order, np.flatnonzero(np.diff(place[pairs[order]], axis=0).any(axis=1)) + 1):
@@ -701,7 +703,7 @@ def pair_costs(
     pairs = check_pairs(pairs, len(distributions))
     if not len(pairs):
         return np.empty(0)
-    groups, costs = tiles(pairs, np.diff(distributions.offsets), distributions.d), np.empty(len(pairs))
+    groups, costs = tiles(distributions, pairs), np.empty(len(pairs))
 
     def of_group(group):
         return table_costs(distributions, pairs[group], metric, p)

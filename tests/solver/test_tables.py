@@ -1,5 +1,7 @@
 "Tables of distances between some clouds and some others: each pair once, few distances that nobody asked for."
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -21,11 +23,16 @@ def asked(n, kind, rng):
 
 
 @pytest.mark.parametrize("kind", ["all", "some", "either order, twice"])
-@pytest.mark.parametrize("n, points, d", [(2, 5, 3), (40, 30, 2), (60, 200, 2000), (9, 3000, 50), (5, 10, 10**7)])
-def test_each_pair_is_in_one_tile_of_limited_size(n, points, d, kind):
+@pytest.mark.parametrize(
+    "n, points, d, stored",
+    [(2, 5, 3, 3), (40, 30, 2, 2), (60, 200, 2000, 2000), (60, 200, 2000, 0), (9, 3000, 50, 50), (5, 10, 10**7, 10**7)],
+)
+def test_each_pair_is_in_one_tile_of_limited_size(n, points, d, stored, kind):
     rng = np.random.default_rng(n)
     size, pairs = rng.integers(1, 2 * points, size=n), asked(n, kind, rng)
-    found = tiles(pairs, size, d)
+    empty = sparse.csr_array((size.sum(), d)) if stored == 0 else np.broadcast_to(0.0, (size.sum(), d))
+    data = SimpleNamespace(points=empty, d=d, offsets=np.append(0, np.cumsum(size)))
+    found = tiles(data, pairs)
     assert (np.sort(np.concatenate(found)) == np.arange(len(pairs))).all()
     for tile in found:
         first, second = (np.unique(clouds) for clouds in pairs[tile].T)
@@ -33,7 +40,7 @@ def test_each_pair_is_in_one_tile_of_limited_size(n, points, d, kind):
         assert len(first) == 1 or 2 * len(tile) >= len(first) * len(second)
         rows, columns = size[first], size[second]
         one_less = (rows.sum() - rows.max(), columns.sum() - columns.max())  # a cloud may cross the border
-        assert one_less[0] * one_less[1] + sum(one_less) * d <= module.TABLE
+        assert one_less[0] * one_less[1] + sum(one_less) * stored <= module.TABLE
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
@@ -46,7 +53,7 @@ def test_costs_by_tiles_are_those_of_each_pair(monkeypatch, kind, which):
     pairs, held = asked(12, which, rng), data.points  # in single precision
     dense = np.asarray(held.todense() if sparse.issparse(held) else held, dtype=float)
     monkeypatch.setattr(module, "TABLE", 150)  # tiles of some twelve points
-    assert 1 < len(tiles(pairs, size, 4)) <= len(pairs) - 2 * (which != "some")
+    assert 1 < len(tiles(data, pairs)) <= len(pairs) - 2 * (which != "some")
     found = pair_costs(data, pairs, n_jobs=2)
     for cost, (i, j) in zip(found, pairs):
         P, Q = data.rows(i), data.rows(j)
