@@ -281,10 +281,8 @@ def answer_lines(
         lines.append(f"The best here is not GGML but {METHODS[best]}, {score_text(scores[best])}.")
     if report["p_value"] is not None:
         lines.append(f"p = {report['p_value']:.3g}, from {report['permutations']} permutations of the labels.")
-    line, missing = (
-        f"{report['samples']} samples ({counts})",
-        sum(row["held_out_answer"] is None for row in report["patients"]),
-    )
+    line = f"{report['samples']} samples ({counts})"
+    missing = sum(row["held_out_answer"] is None for row in report["patients"])
     if not ordered:
         line += f"; {sum(row['right'] is False for row in report['patients'])} answered wrongly by most of their splits"
     lines.append(f"{line}, {missing} never held out." if missing else f"{line}.")
