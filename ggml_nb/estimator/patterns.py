@@ -18,26 +18,31 @@ from sklearn.decomposition import TruncatedSVD
 
 from .fisher import partner_pairs
 from .scale import feature_scale, per_scale, point_masses
+from .start import few_points
 from ..method.distributions import as_seed, check_clouds
 from ..method.mahalanobis import as_matrix, handy_unit, project
-from ..solver.pairs import PairwiseTransport, Plans
+from ..solver.pairs import PairwiseTransport, Plans, threads_of
 
 # %% ../../nbs/3_estimator/37b_patterns.ipynb #91151660
 def plain_plans(
-    points,  # (N, d) unit-free, of the distributions
+    points,  # (N, d) of the distributions
     distributions,  # Distributions
     partners=10,  # see `partner_pairs`
     n_jobs=None,  # threads
     seed=0,
     rows=10_000,  # at most so many points decide on the axes
+    inverse=None,  # (d,) that makes the points unit-free, default 1
 ) -> Plans:
     "Match points of some pairs by what they are: fifty principal axes, blind to the classes."
     rng, most, N = np.random.default_rng(seed), min(50, min(points.shape) - 1), points.shape[0]
+    inverse = np.ones(points.shape[1]) if inverse is None else inverse
     if most < points.shape[1] - 1:
         some = points if N <= rows else points[np.sort(rng.permutation(N)[:rows])]
-        Z = TruncatedSVD(most, random_state=seed).fit(some).transform(points)
+        some = some @ sparse.diags_array(inverse) if sparse.issparse(points) else some * inverse
+        axes = TruncatedSVD(most, random_state=seed).fit(some).components_
+        Z = project(points, axes * inverse, threads_of(n_jobs))  # a table of all unit-free points may be gigabytes
     else:
-        Z = points.toarray() if sparse.issparse(points) else points
+        Z = (points.toarray() if sparse.issparse(points) else points) * inverse
     pairs = partner_pairs(distributions.labels, distributions.donors, partners, rng)
     return PairwiseTransport(distributions, pairs, 1e-4, n_jobs).plans(np.asarray(Z, dtype=np.float64))
 
@@ -159,9 +164,11 @@ def leading_directions(
     distributions,  # Distributions
 ) -> np.ndarray:  # (at most C - 1, k)
     "Eigenvectors of W (S_diff - S_same) W', turned so that later classes lie higher."
-    step = Z[arrows.tail] - Z[arrows.head]
     labels = np.unique(distributions.labels, return_inverse=True)[1]  # a class may be absent
-    excess = step.T @ (arrows.mass[:, None] * step)
+    excess, most = np.zeros((Z.shape[1],) * 2), 10**6
+    for some in (slice(first, first + most) for first in range(0, len(arrows.mass), most)):
+        step = Z[arrows.tail[some]] - Z[arrows.head[some]]
+        excess += step.T @ (arrows.mass[some, None] * step)
     axes = np.linalg.eigh((excess + excess.T) / 2)[1].T[::-1][: labels.max()]
     rise = group_means(Z, labels[distributions.sample]) @ axes.T
     slope = (np.arange(len(rise)) - (len(rise) - 1) / 2) @ rise
@@ -188,10 +195,10 @@ def feature_patterns(
     check_clouds(distributions)
     W = as_matrix(W, distributions.d)
     seed = as_seed(seed)
-    W, few = W / handy_unit(np.abs(W).max(), 1), distributions.subsample(n_points, seed)
+    W, few = W / handy_unit(np.abs(W).max(), 1), few_points(distributions, n_points, seed)
     inverse = per_scale(feature_scale(few.points, point_masses(few)))
-    points = few.points @ sparse.diags_array(inverse) if sparse.issparse(few.points) else few.points * inverse
-    arrows, Z = signed_arrows(plain_plans(points, few, n_jobs=n_jobs, seed=seed)), project(few.points, W)
+    plans = plain_plans(few.points, few, n_jobs=n_jobs, seed=seed, inverse=inverse)
+    arrows, Z = signed_arrows(plans), project(few.points, W)
     kept = np.unique(arrows.sample[arrows.mass != 0])  # samples with partners of both sorts
     if len(np.unique(few.labels[kept])) < 2:
         return Patterns(np.zeros(few.d), np.ones(few.d), np.zeros((0, few.d)))
@@ -200,8 +207,8 @@ def feature_patterns(
     led = Z @ leading_directions(Z, arrows, few).T
     tested, along = led if many else np.hstack([led, Z]), []
     for z in np.array_split(tested, -(-tested.shape[1] // 8), axis=1):  # of many at once a (T, n, d) table is large
-        for h in sample_patterns(points, z, arrows):
-            along.append(moderated_t(donor_means(h[kept], few.labels[kept], few.donors[kept])))
+        for h in sample_patterns(few.points, z, arrows):
+            along.append(moderated_t(donor_means(h[kept] * inverse, few.labels[kept], few.donors[kept])))
     led, axes = along[: led.shape[1]], [t for t, _ in along[led.shape[1] :]]
     t, free = np.array([t for t, _ in led]), min(free for _, free in led)
     overall = np.take_along_axis(t, np.abs(t).argmax(axis=0)[None], axis=0)[0]
