@@ -141,7 +141,8 @@ def real_axes(
 ) -> int:
     "How many of the leading axes have a lambda_k above that of every shuffle of the labels; C - 1 at least."
     distributions, real = transport.distributions, len(value)
-    sure, B = len(np.unique(distributions.labels)) - 1, B.astype(np.float32)  # to compare with is half the work
+    sure = len(np.unique(distributions.labels)) - 1
+    B = B.astype(np.float32) if real > sure else B  # to compare with, is half the work
     for _ in range(shuffles):
         if real <= sure:  # usually after one or two
             break

@@ -162,10 +162,11 @@ def leading_directions(
     Z,  # (N, k) learned coordinates
     arrows,  # Arrows
     distributions,  # Distributions
+    most=10**6,  # arrows at a time
 ) -> np.ndarray:  # (at most C - 1, k)
     "Eigenvectors of W (S_diff - S_same) W', turned so that later classes lie higher."
     labels = np.unique(distributions.labels, return_inverse=True)[1]  # a class may be absent
-    excess, most = np.zeros((Z.shape[1],) * 2), 10**6
+    excess = np.zeros((Z.shape[1],) * 2)
     for some in (slice(first, first + most) for first in range(0, len(arrows.mass), most)):
         step = Z[arrows.tail[some]] - Z[arrows.head[some]]
         excess += step.T @ (arrows.mass[some, None] * step)

@@ -137,3 +137,17 @@ def test_scatters_are_summed_over_blocks(monkeypatch):
     whole = both_scatters(B, plans, D.labels)
     monkeypatch.setattr(fisher, "row_blocks", lambda B: [slice(i, i + 7) for i in range(0, len(B), 7)])
     assert np.allclose(both_scatters(B, plans, D.labels), whole, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("d", [8, 70])  # all features, or the fifty principal axes of the points over their scale
+def test_points_are_matched_over_their_scale_and_arrows_summed_in_blocks(kind, d):
+    rng = np.random.default_rng(0)
+    X, inverse = rng.normal(size=(120, d)), 10.0 ** rng.integers(-2, 3, size=d)
+    D = Distributions(X, np.repeat(np.arange(8), 15), np.arange(8) % 2)
+    apart, whole = (plain_plans(kind(x), D, n_jobs=1, inverse=i) for x, i in ((X, inverse), (X * inverse, None)))
+    assert np.allclose(apart.cost, whole.cost, rtol=1e-4)
+    assert not np.allclose(apart.cost, plain_plans(kind(X), D, n_jobs=1).cost, rtol=0.1)
+    arrows = signed_arrows(whole)
+    parts = leading_directions(X, arrows, D, most=len(arrows.mass) // 3)
+    assert np.allclose(parts, leading_directions(X, arrows, D), atol=1e-8)
