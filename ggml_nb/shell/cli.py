@@ -116,7 +116,7 @@ files in DIR:
   distances_held_out.csv    OT distances, of each pair at least one sample new to the metric
   distances.csv             the same under the metric that is kept, which has seen all samples
   distances_euclidean.csv   the same under the Euclidean metric
-  clustermap, patients, cells, genes, learning_curve (.svg, .png), and answers, where labels are numbers"""
+  clustermap, patients, cells, genes, learning_curve, of numbers also answers (.svg, .png)"""
 TABLES = ("distances.csv", "distances_held_out.csv", "distances_euclidean.csv", "patients.csv", "genes.csv")
 PICTURES = ("answers", "clustermap", "clustermap_euclidean", "patients", "patients_euclidean", "cells", "cells_types",
             "cells_euclidean", "genes", "genes_euclidean", "learning_curve")  # fmt: skip
