@@ -43,7 +43,8 @@ shuffle_within partition other_labellings majority_answers accuracy_interval spe
 learned_record fitted_distributions project_anndata sample_means plot_genes plot_ranking class_means learned_axes
 metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top warn_of_gap check_problem
 as_power refuse_fractions read_colors check_result kinds_of axes_of check_one_each as_seed refuse_masked
-check_counts check_index check_path list_of_clouds
+check_counts check_index check_path list_of_clouds generator_of as_array unsettled solve_dense stored_colors learned_rows
+learned_target placement_table plain_answers
 """.split()
 )  # exported functions of the core path whose code is not what the lesson is about: folded under their name
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")

@@ -88,7 +88,7 @@ def same_name(
     "The label under another name, as disease_ontology_term_id is for disease."
     return column.startswith(f"{label_key}_") or label_key.startswith(f"{column}_")
 
-
+# %% ../../nbs/5_cells/53a_confounders.ipynb #605f5533
 def finer(
     fine,  # (n,) codes
     coarse,  # (n,) codes

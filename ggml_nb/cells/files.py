@@ -68,7 +68,7 @@ def check_shape(
     if tuple(matrix.shape) != shape:
         raise ValueError(f"{name} has shape {tuple(matrix.shape)}, but obs and var have {shape[0]} and {shape[1]} rows")
 
-
+# %% ../../nbs/5_cells/51_files.ipynb #a45ef0ed
 def as_matrix(
     element,  # matrix in memory, lazy or backed, or element of a file
     name,  # for messages
@@ -91,7 +91,7 @@ def var_of(
     raw = layer == "raw" and layer not in cells.layers and cells.raw is not None
     return raw, cells.raw.var if raw else cells.var
 
-
+# %% ../../nbs/5_cells/51_files.ipynb #d0307518
 def expression(
     cells,  # AnnData, or what `opened` gives
     layer=None,  # layers[layer] instead of X; "raw" for raw.X
@@ -157,7 +157,7 @@ def read_block(
     except Exception as error:  # a damaged file fails in any way that its reader can
         raise ValueError(f"{matrix.name} cannot be read: {first_line(error)}") from None
 
-
+# %% ../../nbs/5_cells/51_files.ipynb #3a209bd0
 def blocks_of(
     matrix,  # (N, d) OnDisk or dask array
     rows,  # (N',) ascending row numbers
@@ -175,7 +175,7 @@ def blocks_of(
             first = False
             yield block.astype(np.float32)
 
-
+# %% ../../nbs/5_cells/51_files.ipynb #b6081fd5
 def column_blocks(
     matrix,  # (N, d) OnDisk, by column
     verbose,
@@ -207,7 +207,7 @@ def filled(
         at += block.nnz
     return sparse.csr_matrix((values, indices, size), shape=(len(rows), d))
 
-
+# %% ../../nbs/5_cells/51_files.ipynb #92bff74f
 def read_rows(
     matrix,  # (N, d) in memory, on disk (sparse or dense), or a dask array
     rows,  # (N',) ascending row numbers
@@ -242,7 +242,7 @@ def all_finite(
     values = (part.data if sparse.issparse(part) else part for part in parts)
     return all(x.dtype.kind != "f" or np.isfinite(x).all() for x in values)
 
-
+# %% ../../nbs/5_cells/51_files.ipynb #e4baf983
 def project_cells(
     matrix,  # (N, d) in memory, on disk or lazy
     W,  # (k, d)

@@ -45,7 +45,7 @@ def metric_matrix(
         return source.components_
     return as_matrix(source)
 
-
+# %% ../../nbs/5_cells/54_genes.ipynb #b1966e92
 def learned_rows(
     source,  # fitted GGML, AnnData after `fit_anndata`, or W (k, d)
     key="ggml",  # `key_added` of an AnnData's fit
@@ -82,7 +82,7 @@ def handy(
     "The same over a power of two, so that squares neither overflow nor vanish: shares stay what they are, bit for bit."
     return np.ldexp(axes, -np.frexp(np.max(np.abs(np.asarray(axes)), initial=0.0))[1])
 
-
+# %% ../../nbs/5_cells/54_genes.ipynb #1d9e5b25
 def shares(
     axes,  # (k, d) of `learned_axes`
 ):  # (d,) sums to 1
@@ -226,7 +226,7 @@ def learned_target(
         return json.loads(record(source, key)["params"]).get("target", "classes")
     return getattr(source, "target", "classes")
 
-
+# %% ../../nbs/5_cells/54_genes.ipynb #bfab04f5
 def known_patterns(
     source,  # as for `rank_genes`
     W,  # (k, d)
@@ -256,7 +256,7 @@ def class_effects(
     design = np.hstack([pd.get_dummies(table.index.get_level_values(level)).to_numpy(float) for level in (0, 2)])
     return np.linalg.lstsq(design, table.to_numpy(), rcond=None)[0][: code.max() + 1]
 
-
+# %% ../../nbs/5_cells/54_genes.ipynb #b07a45f1
 def class_means(
     source,  # as for `rank_genes`
     names,  # (d,) of the metric's features
@@ -296,7 +296,7 @@ def turned(
     rise = np.where(about["higher_in"].astype(str) == classes[1], 1, -1) * about["difference"]
     return -pattern if pattern @ rise < 0 else pattern
 
-
+# %% ../../nbs/5_cells/54_genes.ipynb #0016bd51
 def keep_genes(
     model,  # GGML, fitted
     distributions,  # Distributions of the fit

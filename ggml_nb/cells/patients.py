@@ -152,7 +152,7 @@ def measured(
     pair = [with_points(x, project(x.points[:, side], W[:, here])) for x, side in zip((old, new), sides)]
     return pair, [with_points(x, project(x.points[:, side], main)) for x, side in zip(few, sides)]
 
-
+# %% ../../nbs/5_cells/56_patients.ipynb #8aee0dbd
 def remembered(
     model,  # GGML with the clouds of its fit
     new,  # Distributions
@@ -185,7 +185,7 @@ def ask(
     share, classes = vote(D, labels, k)
     return classes[share.argmax(axis=1)], share.max(axis=1)
 
-
+# %% ../../nbs/5_cells/56_patients.ipynb #07480301
 def placement_table(
     old,  # Distributions
     D,  # (n + n', n + n') of `joint_distances` under the learned metric

@@ -138,7 +138,7 @@ def read_colors(
         return []
     return [str(color) for color in np.ravel(found)]
 
-
+# %% ../../nbs/5_cells/52_scrna.ipynb #0e77d862
 def stored_colors(
     colors,  # list
     classes,  # (C,) in the order of the categories
@@ -269,7 +269,7 @@ def learned_record(
         "versions": {name: version(name) for name in ("ggml_nb", "anndata", "numpy", "torch")},
     }
 
-
+# %% ../../nbs/5_cells/52_scrna.ipynb #2827b0dd
 def record(
     adata,  # AnnData after `fit_anndata`
     key="ggml",  # its `key_added`

@@ -52,7 +52,7 @@ def column_codes(
         order, names = np.argsort(natural)[order], names[natural]
     return order[codes], names
 
-
+# %% ../../nbs/5_cells/52a_selection.ipynb #4f61714b
 def one_each(
     codes,  # (N,) of the column
     names,  # (C,)
@@ -219,7 +219,7 @@ def gene_symbols(
     symbols = table[key].astype(object)
     return plain_type(symbols.where(symbols.notna(), table.index).astype(str))
 
-
+# %% ../../nbs/5_cells/52a_selection.ipynb #f924d09c
 def find_genes(
     wanted,  # names or symbols
     names,  # (d,)

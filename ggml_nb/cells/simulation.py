@@ -88,14 +88,14 @@ def draw_shifts(
     common = rng.normal(0, deviation, (n_batches, 1, shape[1])) + rng.normal(0, deviation, (n_batches, 1, 1))
     return common + rng.normal(0, deviation / 2, (n_batches, *shape))
 
-
+# %% ../../nbs/5_cells/53_simulation.ipynb #ea131734
 def batch_names(
     batches,  # number, names or None
 ) -> list:
     "Names of the batches; without any there is one."
     return [f"batch {b}" for b in range(batches or 1)] if batches is None or np.ndim(batches) == 0 else list(batches)
 
-
+# %% ../../nbs/5_cells/53_simulation.ipynb #4b9d3bfc
 def named_cells(
     obs,  # DataFrame with numbers of samples, donors and types
     prefix,  # of the samples

@@ -55,7 +55,7 @@ def read_values(
     except Exception as error:  # a damaged file fails in any way that its reader can
         raise ValueError(f"{name} cannot be read: {first_line(error)}") from None
 
-
+# %% ../../nbs/5_cells/51b_store.ipynb #0a957845
 def first_line(
     error,  # exception
 ) -> str:
@@ -69,7 +69,7 @@ def in_file(
     "Is this a group or an array of a file, and not something in memory?"
     return type(element).__module__.partition(".")[0] in ("h5py", "zarr")
 
-
+# %% ../../nbs/5_cells/51b_store.ipynb #f5ed577a
 def index_of(
     frame,  # group of a table
     name,  # for messages
@@ -81,7 +81,7 @@ def index_of(
         raise ValueError(f"{name} has no names of rows")
     return index
 
-
+# %% ../../nbs/5_cells/51b_store.ipynb #e997460f
 def n_rows(
     frame,  # group of a table in a file
     name,  # for messages
@@ -103,7 +103,7 @@ def columns_of(
     order = frame.attrs.get("column-order", ())
     return [str(name) for name in (order if np.ndim(order) == 1 else ())]
 
-
+# %% ../../nbs/5_cells/51b_store.ipynb #d12765b4
 def read_table(
     frame,  # DataFrame, in memory or lazy, or group of a file
     keys,  # columns
@@ -214,7 +214,7 @@ def slot(
     found = child(store, name) if name in store else None
     return None if found is None or str(found.attrs.get("encoding-type", "")) == "null" else found
 
-
+# %% ../../nbs/5_cells/51b_store.ipynb #563aa818
 def slots(
     store,  # h5py.File or zarr group
 ):  # with the slots of an AnnData

@@ -121,7 +121,7 @@ def class_effects(
     noise = (free * noise + 4 * np.median(noise[noise > 0])) / (free + 4)
     return two_groups(effect[:p], np.diag(inverse)[:p, None] * noise)
 
-
+# %% ../../nbs/3_estimator/37c_batches.ipynb #2fb8caed
 def batch_effects(
     means,  # (n, q) a row a donor, class effects taken off
     batch,  # (n, B) one-hot
@@ -192,7 +192,7 @@ def whitening(
     same = both_scatters(B, transport, alike.labels)[0]
     return whitened_axes(same, same, ridge_rule(same, B, alike), 1)[2]
 
-
+# %% ../../nbs/3_estimator/37c_batches.ipynb #16907fba
 def leading_coordinates(
     B,  # (N, q)
     m,

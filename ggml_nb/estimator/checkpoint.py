@@ -31,7 +31,7 @@ def check_path(
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"path must name a file, got {path!r}")
 
-
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #1b7dcd77
 def write_file(
     path,  # file, exactly this name
     write,  # function of an open binary file
@@ -52,7 +52,7 @@ def write_file(
         os.fsync(file.fileno())
     os.replace(part, path)
 
-
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #0816cb13
 def write_npz(
     path,  # file, exactly this name
     **arrays,  # what to write
@@ -126,7 +126,7 @@ def params_json(
         params["metric"] = str(model.metric)
     return json.dumps({**params, "checkpoint": None}, default=plain)
 
-
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #c85f0e86
 def probe(
     model,  # GGML with a network
 ):  # (16, k)
@@ -134,7 +134,7 @@ def probe(
     points = np.random.default_rng(0).normal(size=(16, model.n_features_in_))
     return model.transform((points + model.input_center_) / np.where(model.input_scale_ > 0, model.input_scale_, 1))
 
-
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #dbdcda0f
 def save_metric(
     model,  # GGML, fitted
     path,  # file to write
@@ -181,7 +181,7 @@ def check_learned(
         if value is not None and (not isinstance(value, kind) or (kind is int and value < 1)):
             raise ValueError(f"source: {name} must be None or {kind.__name__}, got {value!r}")
 
-
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #52f29616
 def check_beside(
     model,  # GGML, as read
     arrays,  # dict from the file
@@ -204,7 +204,7 @@ def check_beside(
         if points.shape[1:] != wide["wide_axes"].shape[:1]:
             raise ValueError(f"wide_points must have {len(wide['wide_axes'])} columns, one for each of wide_axes")
 
-
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #cff4ff10
 def with_weights(
     network,  # torch.nn.Module, the architecture
     arrays,  # dict from the file
@@ -305,7 +305,7 @@ def refused(
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError, RecursionError) as error:
         raise ValueError(f"{path} is not {CHECKPOINT}: {error}") from None
 
-
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #6b507356
 class Checkpoint:
     "The callback of `train` that writes a fit to a file, and takes it up again."
 
@@ -361,7 +361,7 @@ def like(
         raise ValueError(f"it holds {array.dtype} {array.shape} where {tuple(tensor.shape)} finite numbers are due")
     return torch.from_numpy(array)
 
-
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #aa4288e8
 def check_tree(
     parent,  # (n+m,) int: the neighbour of each node on its way to the root, -1 at the root
     flow,  # (n+m,) int

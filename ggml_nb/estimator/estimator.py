@@ -205,7 +205,7 @@ def start_stays(
     spectral = model.metric is None and isinstance(model.init, str) and model.init == "spectral"
     return spectral and len(np.unique(distributions.donors)) < 10
 
-
+# %% ../../nbs/3_estimator/37_estimator.ipynb #da1aae98
 def shrinkage_of(
     model,  # GGML
     start,  # Start, or None

@@ -99,7 +99,7 @@ def chance_share(
     free = len(labels) - len(np.unique(labels))
     return min(1.0, rank / free + B.shape[1] / len(B)) if free else 1.0
 
-
+# %% ../../nbs/3_estimator/32_fisher.ipynb #49c8c0bf
 def ridge_rule(
     same,  # (q, q) scatter within classes
     B,  # (N, q) points in the basis

@@ -134,7 +134,7 @@ def make_map(
         return metric(points)
     return DiagonalMap(points) if isinstance(metric, str) else NetworkMap(points, metric, mass)
 
-
+# %% ../../nbs/3_estimator/36_ground_metrics.ipynb #545f30f2
 def embed_new(
     points,  # (N, d) ndarray
     model,  # GGML, fitted with a network

@@ -34,7 +34,7 @@ def all_points(
     clouds = isinstance(X, (list, tuple)) and len(X) and (sparse.issparse(X[0]) or np.ndim(X[0]) == 2)
     return stack_clouds(X)[0] if clouds else as_points(X)
 
-
+# %% ../../nbs/3_estimator/37a_metric.ipynb #1904a201
 def names_of(
     X,  # what `transform` accepts
 ):  # (d,) names of its features, or None
@@ -57,7 +57,7 @@ def shared_features(
     lost = np.setdiff1d(np.arange(len(wanted)), here)
     return here, there, model.components_[:, lost] @ model.mean_[lost]
 
-
+# %% ../../nbs/3_estimator/37a_metric.ipynb #61a4e710
 def columns_for(
     model,  # GGML, fitted
     names,  # (d',) of the features of other data
@@ -218,7 +218,7 @@ def kneighbors(
     near = np.argsort(D, axis=1, kind="stable")[:, :n_neighbors]
     return np.take_along_axis(D, near, axis=1), near
 
-
+# %% ../../nbs/3_estimator/37a_metric.ipynb #0015ef6c
 @patch
 def distances_to_fit(
     self: LearnedMetric,
@@ -232,7 +232,7 @@ def distances_to_fit(
     k = None if nearest is None else min(nearest, len(self.clouds_))
     return nearest_costs(self.embed_clouds(X), self.clouds_, k, n_jobs=self.n_jobs)
 
-
+# %% ../../nbs/3_estimator/37a_metric.ipynb #dea6fd0b
 @patch
 def embed_clouds(
     self: LearnedMetric,
@@ -257,7 +257,7 @@ def nearest(
     same = np.isinf(weight)
     return near, np.where(same.any(axis=1, keepdims=True), same, weight)
 
-
+# %% ../../nbs/3_estimator/37a_metric.ipynb #a75faac1
 def vote(
     D,  # (m, n) distances, from those asked about to those known
     labels,  # (n,) classes of the known
@@ -287,7 +287,7 @@ def predict_proba(
     table[:, known] = shares
     return table
 
-
+# %% ../../nbs/3_estimator/37a_metric.ipynb #a066d42d
 @patch
 def predict(
     self: LearnedMetric,
@@ -301,7 +301,7 @@ def predict(
     winner = self.predict_proba(X).argmax(axis=1)
     return np.asarray(self.classes_)[winner]
 
-
+# %% ../../nbs/3_estimator/37a_metric.ipynb #0730b186
 @patch
 def score(
     self: LearnedMetric,

@@ -117,7 +117,7 @@ def grades(
         values = np.searchsorted(np.quantile(values, np.arange(1, most) / most), values)
     return np.unique(values, return_inverse=True)[1]
 
-
+# %% ../../nbs/3_estimator/37d_ordered.ipynb #b13a3c5d
 def grade_names(
     values,  # (n,) numbers
 ) -> tuple:  # (n,) int, (C,) str: the codes and the range of each grade
@@ -126,7 +126,7 @@ def grade_names(
     parts = [np.unique(values[code == g]) for g in range(code.max() + 1)]
     return code, np.array([f"{x[0]:.3g}" if len(x) == 1 else f"{x[0]:.3g} to {x[-1]:.3g}" for x in parts])
 
-
+# %% ../../nbs/3_estimator/37d_ordered.ipynb #2f7b2abe
 def graded(
     distributions,  # Distributions
 ) -> Distributions:
@@ -136,7 +136,7 @@ def graded(
     coarse.source = {name: value for name, value in coarse.source.items() if name != "target"}
     return coarse
 
-
+# %% ../../nbs/3_estimator/37d_ordered.ipynb #ba789be4
 def as_classes(
     distributions,  # Distributions
     target,  # "classes" or "ordered"
@@ -187,7 +187,7 @@ def neighbour_mean(
     near, weight = nearest(np.asarray(D), min(k, len(values)))
     return (weight * np.asarray(values, dtype=np.float64)[near]).sum(axis=1) / weight.sum(axis=1)
 
-
+# %% ../../nbs/3_estimator/37d_ordered.ipynb #885afbc6
 def spearman(
     truth,  # (m,) numbers
     answers,  # (m,) numbers

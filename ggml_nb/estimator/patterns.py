@@ -71,7 +71,7 @@ class Arrows(NamedTuple):
     sample: np.ndarray  # (E,) the sample that looks
     mass: np.ndarray  # (E,) positive to another class, negative to one's own
 
-
+# %% ../../nbs/3_estimator/37b_patterns.ipynb #fd0c48ef
 def signed_arrows(
     plans,  # Plans
 ) -> Arrows:
@@ -106,7 +106,7 @@ class DonorMeans(NamedTuple):
     square: np.ndarray  # (d,) its squared standard error between donors
     free: int  # degrees of freedom of `square`
 
-
+# %% ../../nbs/3_estimator/37b_patterns.ipynb #96bd74b4
 def donor_means(
     values,  # (n, d) of the samples
     labels,  # (n,) int classes
@@ -183,7 +183,7 @@ class Patterns(NamedTuple):
     p_value: np.ndarray  # (d,) of `overall`
     axes: np.ndarray  # (k, d) along each row of W; (0, d) where there are more than fifty
 
-
+# %% ../../nbs/3_estimator/37b_patterns.ipynb #062453c5
 def feature_patterns(
     distributions,  # Distributions, those of the fit
     W,  # (k, d)

@@ -66,7 +66,7 @@ def feature_scale(
     varies = variance > 1e-13 * (variance + mean**2)
     return np.where(varies, eighth, 0) / 105 ** (1 / 8)
 
-
+# %% ../../nbs/3_estimator/31_scale.ipynb #16b426d4
 def feature_means(
     points,  # (N, d) ndarray or CSR
     mass=None,  # (N,) of `point_masses`

@@ -88,7 +88,7 @@ def few_points(
     small = np.diff(distributions.offsets).max() <= n_points and distributions.weights.all()
     return distributions if small else distributions.subsample(n_points, seed)
 
-
+# %% ../../nbs/3_estimator/33_start.ipynb #534869aa
 def search_space(
     distributions,  # Distributions
     n_points,  # of each distribution
@@ -190,7 +190,7 @@ def lean_on_plain(
     both[len(W) :] *= np.sqrt(share / (1 - share) * learned / max(own, np.finfo(float).tiny))
     return both
 
-
+# %% ../../nbs/3_estimator/33_start.ipynb #014efad3
 def plain_share(
     chance,  # h
 ) -> float:  # rho

@@ -37,7 +37,7 @@ def class_codes(
 
     return grades(labels)
 
-
+# %% ../../nbs/3_estimator/35_stopping.ipynb #b33400d5
 def class_and_batch(
     labels,  # (n,) int classes
     batches=None,  # (n,)

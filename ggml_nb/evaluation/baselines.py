@@ -177,7 +177,7 @@ def pca_axes(
     k = min(most, min(points.shape) - 1)
     return PCA(k, svd_solver="arpack", random_state=seed).fit(points).components_ if k else np.eye(1)
 
-
+# %% ../../nbs/4_evaluation/44_baselines.ipynb #5901e224
 def pilot_distances(
     distributions,  # Distributions
     types,  # (N,) type of each point

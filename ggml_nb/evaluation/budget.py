@@ -192,7 +192,7 @@ def within_budget(
         IDLE[key].append(child)
     return reply
 
-
+# %% ../../nbs/4_evaluation/46_budget.ipynb #5037e44f
 def dismiss(
     key,  # of the function
 ):
@@ -215,7 +215,7 @@ def identity(
         return plain(value)
     return joblib.hash(value)
 
-
+# %% ../../nbs/4_evaluation/46_budget.ipynb #6fce0059
 def cache_file(
     folder,  # Path
     data,  # fingerprint of the distributions

@@ -62,7 +62,7 @@ def partition(
     "Classes numbered as they appear: equal for labellings that differ in the names of classes only."
     return tuple(pd.factorize(labels)[0])
 
-
+# %% ../../nbs/4_evaluation/42_chance.ipynb #6a2fbf7d
 def other_labellings(
     distributions,  # Distributions
     n,  # at most so many
@@ -165,7 +165,7 @@ def plain_answers(
     coded = [name for name in answers if isinstance(answers[name].dtype, pd.CategoricalDtype)]
     return answers.assign(**{name: answers[name].astype(answers[name].cat.categories.dtype) for name in coded})
 
-
+# %% ../../nbs/4_evaluation/42_chance.ipynb #cbfae9c2
 def majority_answers(
     answers,  # DataFrame of `cross_validate`, or of one method of `compare_metrics`
 ):  # DataFrame, a row a sample: donor, truth, answer, agreement, right, splits
@@ -186,7 +186,7 @@ def check_level(level):
     if not isinstance(level, numbers.Real) or not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level!r}")
 
-
+# %% ../../nbs/4_evaluation/42_chance.ipynb #353ab601
 def jeffreys(
     x,  # successes, not necessarily a whole number
     n,  # trials

@@ -168,7 +168,7 @@ def square_table(
         raise ValueError(f"D must be a square matrix of 2 rows or more, one row per label, got {shape}")
     return D if D.dtype.kind == "f" else D.astype(np.float64)
 
-
+# %% ../../nbs/4_evaluation/41_evaluation.ipynb #55f547d9
 def check_distances(
     D,  # of any shape: what is used of a table
 ):
@@ -179,7 +179,7 @@ def check_distances(
     if D.min() < -1e-4 * np.abs(D).max():
         raise ValueError(f"D must hold distances of at least 0, got {D.min():g}")
 
-
+# %% ../../nbs/4_evaluation/41_evaluation.ipynb #b5a8c62c
 def symmetric_table(
     D,  # (n, n) distances
     labels,  # (n,) classes
@@ -282,7 +282,7 @@ def target_of(
     "What its labels are."
     return getattr(model, "target", "classes")
 
-
+# %% ../../nbs/4_evaluation/41_evaluation.ipynb #f1e1caf6
 def figures(
     truth,  # (m,) classes, or numbers
     answers,  # (m,) predicted
@@ -291,7 +291,7 @@ def figures(
     "How good answers are."
     return {"spearman": spearman(truth, answers)} if target == "ordered" else accuracies(truth, answers)
 
-
+# %% ../../nbs/4_evaluation/41_evaluation.ipynb #0b78aea2
 def splits_for(
     target,  # "classes" or "ordered"
     distributions,  # Distributions
@@ -313,7 +313,7 @@ def as_model(
     model = GGML(random_state=seed, n_jobs=n_jobs) if model is None else clone(model)
     return model.set_params(checkpoint=None) if "checkpoint" in model.get_params() else model
 
-
+# %% ../../nbs/4_evaluation/41_evaluation.ipynb #932910d4
 def one_split(
     distributions,  # Distributions
     model,  # estimator with fit and pairwise

@@ -95,7 +95,7 @@ def axes_of(
         raise TypeError(f"ax must be one matplotlib Axes, got {type(ax).__name__}: of several give one, as axes[0]")
     return plt.gca() if ax is None else ax
 
-
+# %% ../../nbs/4_evaluation/47_pictures.ipynb #1ff3a30a
 def check_one_each(
     values,
     n,  # rows of the picture

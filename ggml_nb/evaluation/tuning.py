@@ -37,7 +37,7 @@ def figure_of(
     "What it is judged by."
     return "spearman" if target_of(model) == "ordered" else "accuracy"
 
-
+# %% ../../nbs/4_evaluation/43_tuning.ipynb #b175c42e
 def grid_search(
     distributions,  # Distributions: the training half, never the one that judges
     param_grid,  # dict of GGML parameter names and values
@@ -152,7 +152,7 @@ def fit(
     self.best_params_, self.best_estimator_ = settings[best], trials[best].fit(distributions)
     return self
 
-
+# %% ../../nbs/4_evaluation/43_tuning.ipynb #eb22d3e4
 @patch
 def transform(
     self: TunedGGML,

@@ -69,7 +69,7 @@ def refuse_masked(
     if np.ma.isMaskedArray(values):
         raise TypeError(f"{name} is a masked array, whose mask would be lost: fill it or leave those entries out")
 
-
+# %% ../../nbs/1_method/11a_arrays.ipynb #3166c599
 def as_array(
     points,  # (N, d) array-like, tensor or SciPy sparse matrix
 ):  # (N, d) ndarray or CSR of real numbers, in the precision that came
@@ -160,7 +160,7 @@ def masses_of(
     total[np.abs(total - 1) <= count * np.finfo(np.float64).eps] = 1
     return total
 
-
+# %% ../../nbs/1_method/11a_arrays.ipynb #4980c184
 def as_weights(
     weights,  # (N,) non-negative, or None for uniform
     sample,  # (N,) int: the distribution of each point
@@ -202,7 +202,7 @@ def plain_type(
         raise TypeError(f"{name} must be text, got bytes: [x.decode() for x in {name}] makes text of them")
     return np.array(array)
 
-
+# %% ../../nbs/1_method/11a_arrays.ipynb #e1123738
 def text_of(
     values,  # (n,) of any type
 ) -> np.ndarray:  # (n,) of str
@@ -210,7 +210,7 @@ def text_of(
     values = np.asarray(values)
     return (values.astype(object) if values.dtype.kind == "T" else values).astype(str)
 
-
+# %% ../../nbs/1_method/11a_arrays.ipynb #8847dd41
 def sorted_names(
     values,  # (n,) labels of one type
 ):  # (C,) names, (n,) int codes

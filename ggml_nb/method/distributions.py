@@ -126,7 +126,7 @@ def list_of_clouds(
         raise TypeError(f"X must be a Distributions or a list of clouds, got {type(X).__name__}: see fit_anndata")
     return list(X)
 
-
+# %% ../../nbs/1_method/11_distributions.ipynb #2f0142fb
 def check_distributions(
     X,  # Distributions, or a list of (n_i, d) arrays
     y=None,  # (n,) labels for a list
@@ -154,7 +154,7 @@ def patch(method):
 def __len__(self: Distributions):
     return len(self.labels)
 
-
+# %% ../../nbs/1_method/11_distributions.ipynb #d251c840
 @patch
 def __repr__(self: Distributions):
     counts = np.bincount(self.labels, minlength=len(self.class_names))
@@ -162,7 +162,7 @@ def __repr__(self: Distributions):
     kind = "CSR" if sparse.issparse(self.points) else "dense"
     return f"Distributions(n={len(self)}, points={self.points.shape[0]}, d={self.d}, {kind}; {classes})"
 
-
+# %% ../../nbs/1_method/11_distributions.ipynb #674ed0f4
 @patch
 def _repr_html_(self: Distributions):
     "A row a class, for notebooks."
@@ -179,7 +179,7 @@ def rows(self: Distributions, i):
     "Row numbers of distribution i in `points`."
     return self.order[self.offsets[i] : self.offsets[i + 1]]
 
-
+# %% ../../nbs/1_method/11_distributions.ipynb #924b98ec
 @patch
 def __getitem__(self: Distributions, i):
     "The points of distribution i, (n_i, d); of several, as scikit-learn asks for them, a Distributions."
@@ -238,7 +238,7 @@ def check_counts(
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
-
+# %% ../../nbs/1_method/11_distributions.ipynb #0c46db1d
 def generator_of(
     seed,  # whole number of at least 0, Generator, or None
     name="seed",  # argument name for the error message
@@ -249,7 +249,7 @@ def generator_of(
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a whole number of at least 0, a Generator or None, got {seed!r}") from None
 
-
+# %% ../../nbs/1_method/11_distributions.ipynb #976c6fbb
 def as_seed(
     seed,  # int of at least 0, numpy Generator, or None
 ) -> int:

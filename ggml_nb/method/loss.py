@@ -39,7 +39,7 @@ def check_index(
         worst = index.min() if index.min() < 0 else index.max()
         raise ValueError(f"index points at pair {worst}, but there are only {n_pairs} costs")
 
-
+# %% ../../nbs/1_method/16_loss.ipynb #c62f73b1
 def loss_weights(
     cost,  # (P,) costs of distinct pairs
     index,  # (T, 2) the pairs {i, j} and {j, k} of each triplet, from `unique_pairs`

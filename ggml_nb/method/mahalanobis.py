@@ -82,7 +82,7 @@ def handy_unit(
     "1, or the size itself where powers of distances of that size would leave the range of numbers."
     return 1.0 if size == 0 or abs(np.log10(size)) * max(p, 2) < 100 else float(2.0 ** np.round(np.log2(size)))
 
-
+# %% ../../nbs/1_method/12_mahalanobis.ipynb #00ed4a9b
 def euclidean_distances(
     P,  # (n, k) float64 ndarray
     Q,  # (m, k) float64 ndarray
@@ -94,7 +94,7 @@ def euclidean_distances(
         C[x, near[x]] = np.hypot.reduce(P[x] - Q[near[x]], axis=1, initial=0.0)
     return C
 
-
+# %% ../../nbs/1_method/12_mahalanobis.ipynb #e981ad46
 def mahalanobis_cdist(
     X,  # (n, d) ndarray or CSR
     Y,  # (m, d) ndarray or CSR

@@ -49,7 +49,7 @@ def ground_distances(
         raise ValueError(f"metric {metric!r} gives no finite distance for some points: {why}")
     return C
 
-
+# %% ../../nbs/1_method/14_transport.ipynb #b0924dd3
 def ground_costs(
     P,  # (n, d) ndarray or CSR
     Q,  # (m, d) ndarray or CSR
@@ -108,7 +108,7 @@ class OTResult:
     potentials: tuple  # f (n,), g (m,) with f_x + g_y <= C_xy: their value is a lower bound
     gap: float  # (upper - lower) / |upper|, rounding included; 0 where both are equal, infinite where no share can say
 
-
+# %% ../../nbs/1_method/14_transport.ipynb #d1b38d02
 def certify(
     C,  # (n, m) costs
     a,  # (n,) masses
@@ -139,7 +139,7 @@ def check_problem(C, a, b):
         if not (np.isfinite(mass).all() and (mass >= 0).all() and abs(mass.sum() - 1) <= 1e-9):
             raise ValueError(f"{name} must be masses of sum 1, got {mass.min():.3g} at least and sum {mass.sum():.12g}")
 
-
+# %% ../../nbs/1_method/14_transport.ipynb #569783ad
 def unsettled(
     found,  # OTResult
     C,  # (n, m) its costs
@@ -148,7 +148,7 @@ def unsettled(
     paid = found.plan.data @ np.abs(C[found.plan.row, found.plan.col])
     return found.gap * abs(found.cost) / paid if abs(found.cost) > 1e-290 else 0.0
 
-
+# %% ../../nbs/1_method/14_transport.ipynb #ccbf60e2
 def solve_dense(
     C,  # (n, m) costs of any sign
     a,  # (n,) masses, sum 1
@@ -187,7 +187,7 @@ def warn_of_gap(
         why = "the costs span too many orders of magnitude"
         warn(f"optimal transport is certified to {found.gap:.1e} of its cost only: {why}; rescale or cap them")
 
-
+# %% ../../nbs/1_method/14_transport.ipynb #263493f0
 def wasserstein(
     P=None,  # (n, d) points; neither P nor Q where a cost is given
     Q=None,  # (m, d) points

@@ -20,7 +20,7 @@ def refuse_fractions(
         what = f"labels must be classes, got the number {names[names % 1 != 0][0]}"
         raise ValueError(f"{what}: cut them into classes, as pandas.cut does, or use their order: target='ordered'")
 
-
+# %% ../../nbs/1_method/15_triplets.ipynb #b86d62f4
 def check_classes(
     labels,  # (n,) classes
 ):  # list of C arrays: the members of each class

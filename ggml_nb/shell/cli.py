@@ -56,7 +56,7 @@ class Group(click.Group):
     def list_commands(self, ctx):
         return list(self.commands)
 
-
+# %% ../../nbs/6_shell/68_cli.ipynb #c928ba52
 @click.group(
     cls=Group, help=ABOUT, epilog=EXAMPLES, context_settings=STYLE, subcommand_metavar="COMMAND", no_args_is_help=False
 )
@@ -229,7 +229,7 @@ def run_on_file(
     with unfinished(args.output) as keep, output_folder(args.output, files, args.overwrite) as folder:
         return run(clouds, model, folder, args.seed, vars(args), n_euclidean=args.euclidean_cells, keep=keep, **how)
 
-
+# %% ../../nbs/6_shell/68_cli.ipynb #e9ceb772
 def announce(
     args,  # parsed
     distributions,  # Distributions
@@ -406,7 +406,7 @@ def fetch_named(name, folder, quiet, sha256=None) -> str:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("what came so far is kept: the same command goes on") from None
 
-
+# %% ../../nbs/6_shell/68_cli.ipynb #52be26ab
 @commands.command("download")
 @click.argument("name", metavar="NAME")
 @options(
@@ -471,13 +471,13 @@ def say(
 
     tqdm.write(f"ggml-nb: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
 
-
+# %% ../../nbs/6_shell/68_cli.ipynb #163ea2d2
 def show_warning(message, category, *where, **kwargs):
     "Python's hook for a warning: our users hear what concerns their data, not what concerns our code."
     if not issubclass(category, (FutureWarning, DeprecationWarning, PendingDeprecationWarning)):
         say("warning", message)
 
-
+# %% ../../nbs/6_shell/68_cli.ipynb #53b3bad9
 def explain(
     error,  # Exception
 ) -> str:  # its message
@@ -499,7 +499,7 @@ class Stopped(KeyboardInterrupt):
     came = None  # the last one: compiled code makes errors of its own of what is raised within it
     until = 0.0  # signals before this time say the same once more, and would only cut the tidying short
 
-
+# %% ../../nbs/6_shell/68_cli.ipynb #892fb80b
 ASKED = []  # signals that came while a module was loaded
 
 
@@ -519,7 +519,7 @@ def stop(number, frame):
     Stopped.came.number = number
     raise Stopped.came
 
-
+# %% ../../nbs/6_shell/68_cli.ipynb #7dec8186
 @contextmanager
 def stoppable(
     last=False,  # whether the process ends with the block: what comes later is ignored

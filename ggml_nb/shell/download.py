@@ -74,7 +74,7 @@ def get_json(url):
         except ValueError:
             raise ValueError(f"{url} does not answer in JSON: is this the CELLxGENE API?") from None
 
-
+# %% ../../nbs/6_shell/66_download.ipynb #5082e00b
 def find_record(
     name,  # of DATASETS, or the id of a dataset
     api,  # address
@@ -95,7 +95,7 @@ def find_record(
         )
     return get_json(f"{home}/datasets/{hits[0]}")
 
-
+# %% ../../nbs/6_shell/66_download.ipynb #fcb7ff27
 def find_file(name, api):  # its URL, its length
     "Where the .h5ad of a dataset is."
     try:
@@ -170,7 +170,7 @@ def sha256_of(
             digest.update(block)
     return digest.hexdigest()
 
-
+# %% ../../nbs/6_shell/66_download.ipynb #255a91e7
 def verify(
     path,
     size=None,  # bytes, None if unknown

@@ -33,7 +33,7 @@ def palette_of(
         return dict(zip(names, map(tuple, colormaps["viridis"](np.linspace(0, 0.9, len(names))))))
     return stored or class_colors(pd.Categorical(names, names))
 
-
+# %% ../../nbs/6_shell/63_figures.ipynb #bb2019c8
 class Picture(NamedTuple):
     "What is to be drawn."
 
@@ -85,7 +85,7 @@ def answered(
     right = by_sample(outcome.judged, outcome.distributions, method).right
     return right.map({True: "right", False: "wrong"}).astype(object).fillna("none").to_numpy(dtype=str)
 
-
+# %% ../../nbs/6_shell/63_figures.ipynb #68583214
 def sample_bars(
     outcome,  # Outcome
     method="ggml",  # whose answers
@@ -122,7 +122,7 @@ def plot_samples(
     ax.margins(0.12)
     below(ax)
 
-
+# %% ../../nbs/6_shell/63_figures.ipynb #9cdc2e2e
 def below(ax):
     "The legend of a map goes under it."
     handles, names = ax.get_legend_handles_labels()
@@ -179,7 +179,7 @@ def plot_answers(
     ax.set(xlabel="number of the sample", ylabel="mean held-out answer", title="What was answered for held-out samples")
     ax.legend(loc="upper left", fontsize=8)
 
-
+# %% ../../nbs/6_shell/63_figures.ipynb #14aa6d86
 def answer_pictures(
     outcome,  # Outcome
 ) -> list:  # of Picture: one, where numbers were held out
@@ -201,7 +201,7 @@ def principal_components(
         return points.toarray() if sparse.issparse(points) else points
     return TruncatedSVD(min(most, points.shape[0] - 1), random_state=seed).fit_transform(points)
 
-
+# %% ../../nbs/6_shell/63_figures.ipynb #d9d735b7
 def plane(
     Z,  # (N, k)
 ) -> np.ndarray:  # (N, 2)
@@ -310,7 +310,7 @@ def all_pictures(
         *(curve if len(history) > 1 else []),  # nothing was learned beyond the start: no empty picture
     ]
 
-
+# %% ../../nbs/6_shell/63_figures.ipynb #4e3a4ecc
 def save_picture(
     picture,  # Picture
     folder,  # Path

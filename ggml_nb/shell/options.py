@@ -22,7 +22,7 @@ class Option(click.Option):
         super().__init__(*flags, **how)
         self.title = title
 
-
+# %% ../../nbs/6_shell/67_options.ipynb #a99ef2cc
 class Command(click.Command):
     "A command that gets its arguments as one object, and shows its options by subject."
 
@@ -51,7 +51,7 @@ def whole(
     "An option that is a whole number."
     return {"type": click.IntRange(least, most), "metavar": "N", "default": default}
 
-
+# %% ../../nbs/6_shell/67_options.ipynb #586539cf
 FLAG = {"is_flag": True}
 
 
@@ -87,14 +87,14 @@ def not_both(ctx, option, value):
         raise click.BadParameter(f"not allowed with argument {other}")
     return value
 
-
+# %% ../../nbs/6_shell/67_options.ipynb #8f991950
 def finite(ctx, option, value):
     "Callback: a number that can be compared."
     if not math.isfinite(value):
         raise click.BadParameter(f"must be a finite number, got {value}")
     return value
 
-
+# %% ../../nbs/6_shell/67_options.ipynb #58e137d0
 def columns_and_values(ctx, option, texts):
     "Callback: COL=VALUE, as text that has both; or one empty text."
     for text in texts if texts != ("",) else ():
@@ -102,7 +102,7 @@ def columns_and_values(ctx, option, texts):
             raise click.BadParameter(f"must be COL=VALUE, for example cell_type=monocyte, got {text!r}")
     return texts
 
-
+# %% ../../nbs/6_shell/67_options.ipynb #da61ca5f
 def data(
     label=True,  # whether there is a label
     named=False,  # whether a data set of the paper will do, whose columns are known

@@ -59,7 +59,7 @@ def affordable_cells(
     "N of the time budget."
     return int(min(np.diff(distributions.offsets).max(), max(least, np.sqrt(budget / (pairs * each)))))
 
-
+# %% ../../nbs/6_shell/62_outcome.ipynb #5bd03097
 def euclidean_cells(
     distributions,  # Distributions
     budget=60,  # seconds of one core
@@ -69,7 +69,7 @@ def euclidean_cells(
     f = points.nnz / points.shape[0] if sparse.issparse(points) else points.shape[1]
     return affordable_cells(distributions, n * (n - 1) / 2, 3e-7 + 4e-10 * f, budget)
 
-
+# %% ../../nbs/6_shell/62_outcome.ipynb #658fa049
 def held_out_cells(
     distributions,  # Distributions
     budget=60,  # seconds of one core, for one split
@@ -240,7 +240,7 @@ def rivals(
         found |= {"composition": logs, "pseudobulk-by-type": by_type, **typed}
     return {name: table for name, table in found.items() if target == "classes" or name not in LINEAR}
 
-
+# %% ../../nbs/6_shell/62_outcome.ipynb #4b6e47b4
 def told(
     table,  # (n, n) distances; (n, q) summaries of the samples for a linear model
     distributions,  # Distributions
@@ -260,7 +260,7 @@ def told(
     found = {**accuracies(labels[test], answers), **clustering_scores(D[np.ix_(test, test)], labels[test])}
     return found, distributions.class_names[answers], votes
 
-
+# %% ../../nbs/6_shell/62_outcome.ipynb #62d0e522
 def judge(
     distributions,  # Distributions
     model,  # GGML, unfitted
@@ -311,7 +311,7 @@ def headline(
     "The figure that answers the question."
     return "spearman" if "spearman" in scores else "accuracy"
 
-
+# %% ../../nbs/6_shell/62_outcome.ipynb #7de4f4fb
 def summary(
     judged,  # Judged
 ) -> dict:  # figure: method: mean, low, high
@@ -356,7 +356,7 @@ def with_chance(
         chance.append(judge(shuffled, model, {}, splits, keep, bar).scores[name].mean())
     return judged._replace(chance=np.array(chance))
 
-
+# %% ../../nbs/6_shell/62_outcome.ipynb #ffd8770b
 def p_value(
     judged,  # Judged
 ):  # float, None without permutations
@@ -373,7 +373,7 @@ def frequent(
     "The types, the most frequent first."
     return pd.Series(np.asarray(cell_types).astype(str)).value_counts().index[:most].tolist()
 
-
+# %% ../../nbs/6_shell/62_outcome.ipynb #21637758
 def only_points(
     distributions,  # Distributions
     which,  # (N,) bool

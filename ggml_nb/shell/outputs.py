@@ -31,7 +31,7 @@ def check_writable(
     except OSError as error:
         raise ValueError(f"-o {path}: cannot write in {home}{use}: {error.strerror}") from None
 
-
+# %% ../../nbs/6_shell/61_outputs.ipynb #75250d6d
 def check_place(
     path,  # the argument -o
     folder,  # whether it is to be a folder, else a file
@@ -111,7 +111,7 @@ def hidden(
     "How the names of its temporary files begin."
     return f".{path.name}."
 
-
+# %% ../../nbs/6_shell/61_outputs.ipynb #202c0d75
 def sweep(
     path,  # Path of the output
 ):
@@ -192,7 +192,7 @@ def as_cell(value):
     "A value of a table; text that a spreadsheet would run gets a quote."
     return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
 
-
+# %% ../../nbs/6_shell/61_outputs.ipynb #c6f8dbed
 def safe_cells(
     table,  # DataFrame
 ):  # DataFrame

@@ -71,7 +71,7 @@ def shown(
         return "" if value != value else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return "" if value is None else str(value)[:200]
 
-
+# %% ../../nbs/6_shell/64_page.ipynb #61f0b593
 def as_table(
     frame,  # DataFrame
     caption="",
@@ -86,7 +86,7 @@ def as_table(
     names = [str(name).replace("_", " ") for name in frame.columns]
     return {"caption": caption, "columns": names, "kinds": kinds, "rows": rows}
 
-
+# %% ../../nbs/6_shell/64_page.ipynb #ce5dc6c2
 def as_picture(
     picture,  # Picture
     folder,  # Path with its .svg
@@ -95,7 +95,7 @@ def as_picture(
     code = base64.b64encode((folder / f"{picture.name}.svg").read_bytes()).decode()
     return {"caption": picture.caption, "source": f"data:image/svg+xml;base64,{code}"}
 
-
+# %% ../../nbs/6_shell/64_page.ipynb #16097392
 def write_page(
     path,  # file to write
     **parts,  # title, asked, answer, warnings, sections: dicts of title, text, pictures, tables, code

@@ -104,7 +104,7 @@ def largest_class(
     share = pd.crosstab(distributions.donors, distributions.labels, normalize="index").mean()
     return float(share.max())
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #13ca7f33
 def batch_alone(
     distributions,  # Distributions with batches
     target="classes",  # or "ordered"
@@ -115,7 +115,7 @@ def batch_alone(
         return spearman(truth, truth.groupby(distributions.batches).transform("mean"))
     return float(pd.crosstab(distributions.batches, distributions.labels).max(axis=1).sum() / len(distributions))
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #cfc7fcd0
 def records(
     table,  # DataFrame
 ) -> list:  # of dicts
@@ -211,7 +211,7 @@ def methods_text(
     how = {**report, **report["versions"], "judged": judged, "how": what_was_taken(report), "tested": tested}
     return " ".join(CITE.format(axes=axes_text(report), **how).split())
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #d4105931
 def axes_text(
     report,  # dict of `make_report`
 ) -> str:
@@ -222,7 +222,7 @@ def axes_text(
     rest = f"{plain} of the unit-free Euclidean metric, with {share:.0%} of the variance, since samples are few"
     return f"{learned} learned directions and {rest}"
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #e46bd4e7
 def what_was_taken(
     report,  # dict of `make_report`
 ) -> str:
@@ -253,7 +253,7 @@ def score_text(
     "A figure and its interval."
     return f"{score['mean']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #f95e3aa9
 def answer_lines(
     report,  # dict of `make_report`
 ) -> list:  # of str
@@ -337,7 +337,7 @@ def score_tables(
     about = f"What the distances on this page keep of the samples (SPARE, Shitov and others 2025; 1 is best). {what}."
     return [*tables, as_table(pd.DataFrame(kept), about)]
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #26e7cc67
 def training_text(
     report,  # dict of `make_report`
 ) -> str:
@@ -594,7 +594,7 @@ def run_evaluation(
     (folder / "report.json").write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
     return report
 
-
+# %% ../../nbs/6_shell/65_report.ipynb #dfa28ee7
 def print_evaluation(
     report,  # dict of `run_evaluation`
     folder,

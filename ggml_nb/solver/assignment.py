@@ -75,7 +75,7 @@ def spread(C):
         total += np.mean(C[i, :n]) - np.min(C[i, :n])
     return total / len(range(0, n, step))
 
-
+# %% ../../nbs/2_solver/21a_assignment.ipynb #66178418
 @simd
 def first_prices(C):
     "What each good is worth to the buyer who is nearest to it: g, with 0 in the columns that pad C."
@@ -86,7 +86,7 @@ def first_prices(C):
     g[len(C) :] = 0
     return g
 
-
+# %% ../../nbs/2_solver/21a_assignment.ipynb #b5418fa6
 @inlined
 def raised_prices(C, g, coarse, row_of, column_of):
     "Prices near the best ones, from bids in single precision; coarse, row_of and column_of are room."
@@ -122,7 +122,7 @@ def relax(row, g, offset, key, via, i):
         key[j] = through if shorter else key[j]
         via[j] = i if shorter else via[j]
 
-
+# %% ../../nbs/2_solver/21a_assignment.ipynb #2690c896
 @jit
 def shortest_paths(C, f, g, row_of, s, root):
     """Dijkstra over reduced costs from row s to the nearest column without a partner, or from its column `root` to all.

@@ -134,7 +134,7 @@ def _submit(self: DaskTransport, function, s, *args):
         warnings.filterwarnings("ignore", "Sending large graph")  # clouds travel once, to where they stay
         return self.client.submit(function, key, *args, workers=[self.home[key]], allow_other_workers=True, pure=False)
 
-
+# %% ../../nbs/2_solver/25_cluster.ipynb #acc0f28f
 @patch
 def _place(self: DaskTransport, missing):
     "Make shards on the workers that have fewest for their threads."
@@ -193,7 +193,7 @@ def run(self: DaskPlans):
     for s, answer in self.engine._ask(self.calls).items():
         self.cost[self.asked[s]], self.gap[self.asked[s]] = answer
 
-
+# %% ../../nbs/2_solver/25_cluster.ipynb #955b3d9a
 @patch
 def gather(self: DaskPlans, method, weights):
     "A method that takes the weights of pairs, called on every shard: shard, answer."
@@ -203,7 +203,7 @@ def gather(self: DaskPlans, method, weights):
     answers = self.engine._ask({s: (method, weights[at]) for s, at in self.asked.items()})
     return [(s, answers[s][0]) for s in sorted(answers)]
 
-
+# %% ../../nbs/2_solver/25_cluster.ipynb #a89550b5
 @patch
 def of_pair(self: DaskPlans, method, i):
     "A method of the worker that holds pair i, called for it."
@@ -222,7 +222,7 @@ def _points(self: DaskTransport, s):
     "Rows of distributions.points in the order in which shard s has them."
     return np.concatenate([self.distributions.rows(i) for i in self.clouds[s]])
 
-
+# %% ../../nbs/2_solver/25_cluster.ipynb #c3c0a021
 @patch
 def _run(self: DaskTransport, method, rank, message, which):
     which = np.arange(len(self.pairs)) if which is None else np.asarray(which, dtype=int)
@@ -246,7 +246,7 @@ def solve(
     self.last = self._run("solve", len(W), lambda s: W, which)
     return self.last.cost
 
-
+# %% ../../nbs/2_solver/25_cluster.ipynb #3f3d667f
 @patch
 def plans(
     self: DaskTransport,
@@ -284,7 +284,7 @@ def grad(
         total[self.engine._points(s)] += grad
     return total
 
-
+# %% ../../nbs/2_solver/25_cluster.ipynb #ffefb6e1
 @patch
 def grad(
     self: DaskTransport,

@@ -182,7 +182,7 @@ def in_threads(
             bar.update(count(item))
         return results
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #b7a9d4ef
 BLOCK = 2**18  # distances between points in one compiled call, at most, where a pair has fewer
 
 
@@ -227,7 +227,7 @@ def check_pairs(
         raise ValueError(f"pairs must index the {n} distributions, got {pairs.min()}..{pairs.max()}")
     return pairs
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #a567d347
 def threads_of(
     n_jobs,  # None for all cores, or a number as joblib takes it
 ) -> int:
@@ -237,7 +237,7 @@ def threads_of(
     jobs = -1 if n_jobs is None else n_jobs  # joblib's own count would be 1 in a child process, which may have threads
     return jobs if jobs > 0 else max(cpu_count() + 1 + jobs, 1)
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #8a9fdb92
 class PairwiseTransport:
     "Optimal transport of many pairs, warm from call to call: `solve`, then `gaps`, `grad`, `plan`, `certificate`."
 
@@ -267,7 +267,7 @@ def clouds_of(
     P, Q = (distributions.rows(i) for i in pair)
     return Z[P], Z[Q], distributions.weights[P], distributions.weights[Q]
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #f3e2b338
 @patch
 def _which(self: PairwiseTransport, which):
     "Positions in `pairs`, from indices or a mask of them."
@@ -280,7 +280,7 @@ def _which(self: PairwiseTransport, which):
         raise ValueError(f"which must be indices of pairs or a mask, got {found.ndim} axes")
     return found
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #5aea56c8
 @patch
 def _embedded(self: PairwiseTransport, Z):
     "A copy of embedded points as float64, one for each point and finite."
@@ -306,7 +306,7 @@ def in_units(
         raise ValueError(f"the embedded points are too far apart: distances to the power {p:g} are no numbers")
     return scaled, np.where((costs > 0) & (scaled < 1e-290), np.inf, gaps)
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #04f486e1
 def warn_of_gaps(
     gap,  # (P,) relative
     tol,
@@ -349,7 +349,7 @@ def solve_blocks(
 
     return in_threads(of_block, blocks(np.diff(data.offsets)[pairs].prod(axis=1) + 1000), self.n_jobs, verbose, len)
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #e13ef523
 @patch
 def plans(
     self: PairwiseTransport,
@@ -401,7 +401,7 @@ def _last(self: PairwiseTransport):
         raise RuntimeError("call solve first: there are no plans yet, or the last solve was interrupted")
     return self.last
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #d45c1661
 def of_last(name, doc):
     "An attribute of the last solve's plans, as one of the engine."
     return property(lambda self: getattr(self._last(), name), doc=doc)
@@ -532,7 +532,7 @@ def plan(
     row, col, mass = self.states[i].plan(len(X))
     return sparse.coo_array((mass, (row, col)), shape=(len(X), len(Y)))
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #e221dac5
 @patch
 def result(
     self: Plans,
@@ -551,7 +551,7 @@ class Certificate(NamedTuple):
     dual: float  # value of the potentials, a f + b g, less all that may be rounding; 0 where the gap is infinite
     gap: float  # (primal - dual) / primal: 0 only where the plan moves nothing, infinite where primal is below 1e-290
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #377d4ec9
 @patch
 def potentials(
     self: Plans,
@@ -560,7 +560,7 @@ def potentials(
     "Potentials of a pair (lesson 14): a f + b g is a lower bound of its cost."
     return self.result(i).potentials
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #48f47a5d
 @patch
 def certificate(
     self: Plans,
@@ -609,7 +609,7 @@ def solve_equal(C, coarse, parent, flow, pot):
     "`solve_rows` for equal masses; the rows of C (n, w) are the second cloud, coarse is room (lesson 21a)."
     take_over(assignment_state(C, coarse), parent, flow, pot)
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #1985827f
 def solve_table(
     C,  # (n, m) costs, at least 0
     a,  # (n,) masses, sum 1
@@ -653,7 +653,7 @@ def tiles(
             found += np.split(tile, np.flatnonzero(np.diff(pairs[tile, 0])) + 1)
     return found
 
-
+# %% ../../nbs/2_solver/23_pairs.ipynb #4177eb43
 def table_costs(
     distributions,  # Distributions
     pairs,  # (P, 2) int, a tile

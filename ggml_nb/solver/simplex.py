@@ -34,7 +34,7 @@ def warn_without_cache():
     "Once: where neither the package nor the home can be written."
     warn("no folder for compiled code can be written, each session compiles anew: set NUMBA_CACHE_DIR to one that can")
 
-
+# %% ../../nbs/2_solver/21_simplex.ipynb #1362d1b9
 def jit(
     function,
     **options,  # of numba
@@ -46,7 +46,7 @@ def jit(
         warn_without_cache()
         return njit(function, nogil=True, error_model="numpy", **options)
 
-
+# %% ../../nbs/2_solver/21_simplex.ipynb #139f2f1f
 inlined = partial(jit, inline="always")  # for steps of a compiled function: a call would count the users of each array
 
 
@@ -56,7 +56,7 @@ def copy_into(target, values):
     for i in range(len(values)):
         target[i] = values[i]
 
-
+# %% ../../nbs/2_solver/21_simplex.ipynb #93f049bf
 @jit
 def units(a):
     "Masses (n,) as integers that sum to exactly 2^60."
@@ -109,7 +109,7 @@ def ascending(values):
     "Indices that sort float64 values, ties in their order."
     return np.argsort(values, kind="mergesort")
 
-
+# %% ../../nbs/2_solver/21_simplex.ipynb #e908c59f
 @jit
 def principal_order(Z, n):
     "Rows 0..n-1, then columns n.., of the points Z (n + m, k), both along the direction of largest variance."
@@ -239,7 +239,7 @@ def join(u, v, after, before):
     "Let v follow u."
     after[u], before[v] = v, u
 
-
+# %% ../../nbs/2_solver/21_simplex.ipynb #b10b0fd9
 @inlined
 def turn(v, cut, parent, after, before, last):
     "Let the branch below `cut` begin with v; the parents are still the old ones. Returns its new last node."
@@ -264,7 +264,7 @@ def mark_last(v, old, new, parent, last):
         last[v] = new
         v = parent[v]
 
-
+# %% ../../nbs/2_solver/21_simplex.ipynb #55e308ac
 @inlined
 def rehang(v, p, cut, mass, parent, flow, size, order):
     "Take off the branch below `cut` and hang it onto p by its node v. Returns the branch's new last node."
@@ -314,7 +314,7 @@ def balance(pot, n):
     for v in range(len(pot)):
         pot[v] += amount if v < n else -amount
 
-
+# %% ../../nbs/2_solver/21_simplex.ipynb #149543c7
 @jit
 def simplex(X, Y, arcs, theta, parent, flow, pot, p):
     "Pivot until no arc has C_ij - f_i - g_j < -theta; return the number of pivots."

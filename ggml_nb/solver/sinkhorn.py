@@ -219,7 +219,7 @@ def _groups(self: SinkhornTransport, which):
     finally:
         torch.set_num_threads(before)
 
-
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #a72d9402
 @patch
 def _load(self: SinkhornTransport, Z, pairs):
     "A batch of pairs of the points Z, a tensor; PyTorch can differentiate its costs and blur."
@@ -246,7 +246,7 @@ def _potentials(self: SinkhornTransport, states, width):
             row[: len(state)] = state
     return torch.as_tensor(g, device=self.device)
 
-
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #7dd9b45d
 @patch
 def _solve_batch(self: SinkhornTransport, Z, pairs):
     "Value, gap, cost of the plan, whether it converged, and potentials of some pairs."
@@ -327,7 +327,7 @@ def solve(
     "Entropic values <plan, C> + epsilon KL(plan | a b') of pairs of clouds under d_W, or under its power p."
     return PairwiseTransport.solve(self, W, which, verbose)
 
-
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #39693795
 @patch
 def solve_embedded(
     self: SinkhornTransport,
@@ -338,7 +338,7 @@ def solve_embedded(
     "The entropic values of `plans`, which are kept for `grad`, `plan`, `potentials` and `certificate`."
     return PairwiseTransport.solve_embedded(self, Z, which, verbose)
 
-
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #adcecf2c
 @patch
 def grad(
     self: SinkhornTransport,
@@ -372,7 +372,7 @@ def _batches(self: SinkhornPlans, weights, Z):
             plan = batch.plan(g)
         yield batch, plan, torch.as_tensor(weights[at], device=Z.device)
 
-
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #cd72aea0
 @patch
 def grad(
     self: SinkhornPlans,
@@ -400,7 +400,7 @@ def coupling(
         total += sparse.coo_array((mass, (row, col)), shape=total.shape).tocsr()
     return total + total.T
 
-
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #24ea62b8
 @patch
 def result(self: SinkhornPlans, i) -> OTResult:
     "Pair i as `wasserstein` would return it: the rounded plan, and what its potentials prove of it."
@@ -409,7 +409,7 @@ def result(self: SinkhornPlans, i) -> OTResult:
     g = self.potential[i] * batch.unit.item()
     return certify(ground_costs(X, Y, p=self.engine.p), a, b, sparse.coo_array(plan[0].cpu().numpy()), g)
 
-
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #2ea84668
 @patch
 def plan(
     self: SinkhornPlans,
@@ -418,7 +418,7 @@ def plan(
     "Rounded entropic plan of a pair: how much mass goes from each point of its first cloud to each of its second."
     return self.result(i).plan
 
-
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #4d8b4a0e
 @patch
 def certificate(
     self: SinkhornPlans,

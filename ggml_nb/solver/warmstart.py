@@ -93,7 +93,7 @@ def room(table, n, w, dtype):
     rows = n if n * w <= KEPT else 1
     return table.view(dtype)[: rows * w].reshape((rows, w))
 
-
+# %% ../../nbs/2_solver/22_warmstart.ipynb #be1f73eb
 @simd
 def price(X, Y, m, C, known, g, f, h, arcs, p):
     """Both c-transforms, into f and h, and the `arcs` (i, j) of smallest reduced cost C_ij - f_i - g_j.
@@ -139,7 +139,7 @@ def nearest_open(costs, parent):
             least, at = costs[t], t
     return at
 
-
+# %% ../../nbs/2_solver/22_warmstart.ipynb #38532b64
 @jit
 def nearest_tree(C, left, parent, flow):
     "Couple the masses `left` of each row with its nearest columns, or of columns with rows; C (n, w) has the costs."
@@ -173,7 +173,7 @@ def least(row, g, lanes):
             lanes[s] = min(lanes[s], lanes[s + half])
     return lanes[0]
 
-
+# %% ../../nbs/2_solver/22_warmstart.ipynb #3f52f314
 @jit
 def simplex_rows(C, theta, parent, flow, pot):
     "`simplex` with all arcs; C (n, w) has their costs, infinite in the columns that pad it."
@@ -233,14 +233,14 @@ def slacks(k, N, eps, diameter, tol, p):
     keep = (1 - p * (k / 2 + 4) * eps) * (1 - share) ** (p - 1)
     return keep, share * (eps * diameter / share) ** p, eps + np.sqrt(N) * np.finfo(np.float64).eps
 
-
+# %% ../../nbs/2_solver/22_warmstart.ipynb #551b9d85
 @inlined
 def lower_bound(weight, pot, slack, size):
     "What feasible potentials prove, less all that may be rounding; `slack` as above, `size` is diameter^p."
     keep, rounded, blur = slack
     return keep * np.sum(weight * pot) - blur * np.sum(weight * np.abs(pot)) - rounded - len(pot) * UNIT * size
 
-
+# %% ../../nbs/2_solver/22_warmstart.ipynb #0fac25e0
 @inlined
 def improve(X, Y, A, B, C, known, weight, parent, flow, pot, diameter, tol, rounds, p):
     """Alternate price (smoothed) and simplex until upper - lower <= tol * upper; returns both. Changes the state.
@@ -296,7 +296,7 @@ def take_over(state, parent, flow, pot):
     copy_into(flow, state[1])
     copy_into(pot, state[2])
 
-
+# %% ../../nbs/2_solver/22_warmstart.ipynb #f895c313
 @inlined
 def line_bounds(X, Y, weight, parent, flow, pot, diameter, p):
     "Bounds of the cost for clouds on a line, X (n, 1) and Y (m, 1), from sorting; makes the state."
