@@ -16,10 +16,9 @@ import zipfile
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 from scipy import sparse
 
-from .epoch import MOMENTS
+from .epoch import MOMENTS, is_network, values_of
 from ..method.distributions import Distributions, patch
 from ..solver.simplex import State
 
@@ -94,7 +93,7 @@ def plain(
     value,  # a parameter that JSON does not know
 ):
     "Arrays as lists, a network as its layers, their settings, weights and `forward`s, anything else as text."
-    if isinstance(value, torch.nn.Module):
+    if is_network(value):
         steps = [getattr(type(layer).forward, "__code__", None) for layer in value.modules()]
         steps = [
             (c.co_code.hex(), c.co_names, [x for x in c.co_consts if isinstance(x, (int, float, str))])
@@ -122,7 +121,7 @@ def params_json(
     "Parameters as text: what GGML(**json.loads(...)) needs to learn in the same way; a Generator is no parameter."
     seeds = np.random.Generator, np.random.RandomState
     params = {k: v for k, v in model.get_params(deep=False).items() if not isinstance(v, seeds)}
-    if isinstance(model.metric, torch.nn.Module):  # its weights are not parameters of the fit
+    if is_network(model.metric):  # its weights are not parameters of the fit
         params["metric"] = str(model.metric)
     return json.dumps({**params, "checkpoint": None}, default=plain)
 
@@ -210,6 +209,8 @@ def with_weights(
     arrays,  # dict from the file
 ):  # a copy of it with the weights of the file
     "An architecture is code, which no file should bring: the caller gives it, the file its weights."
+    import torch
+
     weights = {name[8:]: torch.from_numpy(value) for name, value in arrays.items() if name.startswith("network_")}
     if not all(np.isfinite(value.numpy()).all() for value in weights.values()):
         raise ValueError("the weights of its network are not finite")
@@ -230,7 +231,7 @@ def load_metric(
     what = "a metric written by GGML.save"
     arrays = read_npz(path, "params", what)
     learned = "input_scale_" in arrays
-    if learned != isinstance(metric, torch.nn.Module):
+    if learned != is_network(metric):
         how = (
             "needs the network's architecture: load(path, metric=network)"
             if learned
@@ -344,9 +345,9 @@ def __call__(
     texts = {"rng": run.rng.bit_generator.state, "progress": progress}
     arrays = {"key": self.key, "known": known} | {k: json.dumps(x, default=plain) for k, x in texts.items()}
     for i, tensor in enumerate(run.mapping.tensors()):
-        arrays |= {f"now{i}": tensor.detach().numpy(), f"best{i}": rule.tensors[i].numpy()}
-    for i, parameter in enumerate(run.mapping.parameters()):
-        arrays |= {f"adam{i}_{name}": value.numpy() for name, value in run.optimizer.state.get(parameter, {}).items()}
+        arrays |= {f"now{i}": values_of(tensor), f"best{i}": rule.tensors[i]}
+    for i, moments in enumerate(run.optimizer.state):
+        arrays |= {f"adam{i}_{name}": value for name, value in (moments or {}).items()}
     for name, parts in zip(State._fields, zip(*(states[p] for p in known))):
         arrays[f"plan_{name}"] = np.concatenate(parts)
     write_npz(self.path, **arrays)
@@ -354,12 +355,13 @@ def __call__(
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #39tree00
 def like(
     array,  # from the file
-    tensor,  # that it is for
-):  # tensor
+    parameter,  # that it is for
+) -> np.ndarray:  # of the same type
     "Finite numbers of the same shape; a smaller one would be repeated without a word. (Adam's step is one number.)"
-    if array.dtype.kind not in "fiu" or array.shape not in (tuple(tensor.shape), ()) or not np.isfinite(array).all():
-        raise ValueError(f"it holds {array.dtype} {array.shape} where {tuple(tensor.shape)} finite numbers are due")
-    return torch.from_numpy(array)
+    want = values_of(parameter)
+    if array.dtype.kind not in "fiu" or array.shape not in (want.shape, ()) or not np.isfinite(array).all():
+        raise ValueError(f"it holds {array.dtype} {array.shape} where {want.shape} finite numbers are due")
+    return array.astype(want.dtype)
 
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #aa4288e8
 def check_tree(
@@ -413,9 +415,9 @@ def resume(
         run.rng.bit_generator.state, run.history[:] = json.loads(str(file["rng"])), progress["history"]
         vars(run.stopping).update(progress["stopping"])
         for i, tensor in enumerate(run.mapping.tensors()):
-            tensor.data.copy_(like(file[f"now{i}"], tensor))
+            values_of(tensor)[...] = like(file[f"now{i}"], tensor)
             run.stopping.tensors[i] = like(file[f"best{i}"], tensor)
         for i, parameter in enumerate(run.mapping.parameters()):
             if f"adam{i}_step" in file:
-                run.optimizer.state[parameter] = {name: like(file[f"adam{i}_{name}"], parameter) for name in MOMENTS}
+                run.optimizer.state[i] = {name: like(file[f"adam{i}_{name}"], parameter) for name in MOMENTS}
         resume_plans(run.transport, file)

@@ -8,6 +8,7 @@ __all__ = ['class_codes', 'class_and_batch', 'draw_triplets', 'validation_split'
 
 # %% ../../nbs/3_estimator/35_stopping.ipynb #bf7eaf07
 import copy
+import sys
 import time
 import warnings
 from contextlib import contextmanager
@@ -15,12 +16,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from scipy.spatial.distance import squareform
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm.auto import tqdm
 
-from .epoch import Adam, LinearMap, costs_of, train_epoch, with_points
+from .epoch import Adam, LinearMap, costs_of, train_epoch, values_of, with_points
 from ..method.distributions import Distributions
 from ..method.loss import regularizer, triplet_loss
 from ..method.triplets import make_triplets
@@ -134,7 +134,7 @@ def set_goal(
     typical = float(np.median(cost) or cost.mean())
     strength = reg * typical
     if strength:
-        strength /= float(regularizer(mapping.matrix().detach(), norm))
+        strength /= float(regularizer(values_of(mapping.matrix()), norm))
     labels, rough = distributions.labels[train], rough[np.ix_(train, train)]
     batches = None if distributions.batches is None else distributions.batches[train]
     return Goal(train, labels, rough, validation, typical, margin * typical, strength, norm, batches)
@@ -161,7 +161,7 @@ def held_out_loss(
 ) -> float:
     "The objective (eq. 9) on the validation triplets."
     cost, index = costs_of(goal.validation, mapping.embed(), transport)
-    penalty = goal.strength * float(regularizer(mapping.matrix().detach(), goal.norm)) if goal.strength else 0.0
+    penalty = goal.strength * float(regularizer(values_of(mapping.matrix()), goal.norm)) if goal.strength else 0.0
     alpha = margins(goal, goal.validation, transport)
     return float(triplet_loss(cost[index[:, 0]], cost[index[:, 1]], alpha)) + penalty
 
@@ -175,7 +175,7 @@ def make_optimizer(
     if not isinstance(mapping, LinearMap):
         return Adam(mapping.parameters(), lr)
     k, q = mapping.A.shape
-    norm = float(mapping.A.detach().norm())
+    norm = float(np.linalg.norm(values_of(mapping.A)))
     return Adam(mapping.parameters(), lr * norm / (k * q) ** 0.5, eps=0.1 * typical / (norm * q**0.5))
 
 # %% ../../nbs/3_estimator/35_stopping.ipynb #bff6e7ec
@@ -184,7 +184,7 @@ class EarlyStopping:
     "Remember the best epoch; stop when there has been no progress for `patience` epochs, or nothing is left to learn."
 
     best: float  # lowest held-out loss so far
-    tensors: list  # copies of the embedding's tensors at that time
+    tensors: list  # the numbers of the embedding's tensors at that time
     patience: int  # epochs without progress
     progress: float = 0.0  # by so much the loss has to fall
     enough: float = -np.inf  # a loss at which nothing is left to learn
@@ -201,14 +201,14 @@ class EarlyStopping:
         self.since += 1
         if loss < self.best - self.progress:
             self.best, self.since = loss, 0
-            self.tensors = [tensor.detach().clone() for tensor in tensors]
+            self.tensors = [np.array(values_of(tensor)) for tensor in tensors]
         idle = self.enough > -np.inf and (active == 0 or loss < self.enough)
         self.converged = bool(idle or self.since >= self.patience)
 
     def restore(self, tensors):
         "Back to the best epoch."
         for tensor, value in zip(tensors, self.tensors):
-            tensor.data.copy_(value)
+            values_of(tensor)[...] = value
 
 # %% ../../nbs/3_estimator/35_stopping.ipynb #116523f8
 def stopping_rule(
@@ -219,7 +219,7 @@ def stopping_rule(
     stays,  # does the start stay?
 ) -> EarlyStopping:
     "A thousandth of the margin is progress, a hundredth of it is enough."
-    loss, tensors = held_out_loss(goal, mapping, transport), [x.detach().clone() for x in mapping.tensors()]
+    loss, tensors = held_out_loss(goal, mapping, transport), [np.array(values_of(x)) for x in mapping.tensors()]
     if stays:
         return EarlyStopping(loss, tensors, patience=1, progress=np.inf)
     enough = -np.inf if goal.strength else 0.01 * goal.margin
@@ -243,6 +243,10 @@ def torch_seed(
     rng,  # numpy Generator, which does not move
 ):
     "A seed for dropout that follows from the state of the fit; PyTorch's own generator is put back."
+    torch = sys.modules.get("torch")
+    if torch is None:  # then no map draws from it
+        yield
+        return
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(copy.deepcopy(rng).integers(2**31)))
         yield
