@@ -10,7 +10,6 @@ __all__ = ['donors_per_batch', 'check_batches', 'couple_to_atoms', 'contrasts', 
 import copy
 
 import numpy as np
-import ot
 from scipy import sparse
 from scipy.linalg import eigh, null_space
 from scipy.sparse.csgraph import connected_components
@@ -65,6 +64,8 @@ def couple_to_atoms(
     seed=0,
 ) -> np.ndarray:  # (N, T) plans, times T: a column sums to 1 in every cloud
     "Couple every centred cloud to T atoms of equal mass, move the atoms to what they got, repeat (b)."
+    import ot
+
     D, Z = distributions, np.array(Z, dtype=np.float64)
     clouds = [D.rows(i) for i in range(len(D))]
     for rows in clouds:

@@ -89,8 +89,8 @@ def check_parameters(
             raise ValueError(f"{name} must be one of {allowed}, got {getattr(model, name)!r}")
     if model.device == "cuda":
         check_cuda(model.solver)
-    if model.reg_norm not in sorted(NORMS) if isinstance(model.reg_norm, str) else not hasattr(model.reg_norm, "value"):
-        what = f"{sorted(NORMS)}, or an object with value(W) and prox(W, step)"
+    if model.reg_norm not in NORMS if isinstance(model.reg_norm, str) else not hasattr(model.reg_norm, "value"):
+        what = f"{[*NORMS]}, or an object with value(W) and prox(W, step)"
         raise ValueError(f"reg_norm must be one of {what}, got {model.reg_norm!r}")
     if model.init not in ("spectral", "random") if isinstance(model.init, str) else np.ndim(model.init) != 2:
         raise ValueError(f"init must be 'spectral', 'random' or a (k, d) array, got {model.init!r}")

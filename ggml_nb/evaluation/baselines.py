@@ -13,7 +13,6 @@ import inspect
 import warnings
 
 import numpy as np
-import ot
 import pandas as pd
 from scipy import sparse
 from scipy.linalg.lapack import dpstrf
@@ -27,7 +26,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..method.mahalanobis import as_matrix, project
-from ..method.training import PAPER, train_ggml
 from ..solver.pairs import PairwiseTransport
 from ..estimator.estimator import GGML, check_parameters
 from ..method.transport import ground_distances
@@ -184,6 +182,8 @@ def pilot_distances(
     seed,
 ):  # (n, n)
     "Optimal transport of shares of cell types; cost: cosine distance of their medians on principal components."
+    import ot
+
     Z = project(distributions.points, pca_axes(distributions.points, seed))
     Z -= Z.mean(axis=0)
     medians = np.stack([np.median(Z[types == name], axis=0) for name in np.unique(types)])
@@ -203,18 +203,18 @@ METHODS = (*FIXED, *SUMMARIES, "pca", *BASELINES, "ggml-start", "ggml-paper", "g
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #84c655de
 class PaperGGML(BaseEstimator):
-    "The paper's procedure (`train_ggml`) as an estimator of W."
+    "The paper's procedure (`train_ggml`), with its defaults, as an estimator of W."
 
     def __init__(
         self,
-        rank=PAPER["rank"],  # k
-        margin=PAPER["margin"],  # alpha
+        rank=5,  # k
+        margin=10,  # alpha
         reg=0,  # lambda
         reg_norm="fro",  # R
-        lr=PAPER["lr"],  # first step of Adam
-        decay=PAPER["decay"],  # factor from epoch to epoch, 1 for a constant step
-        epochs=PAPER["epochs"],
-        n_neighbors=PAPER["n_neighbors"],  # t
+        lr=0.02,  # first step of Adam
+        decay=0.9,  # factor from epoch to epoch, 1 for a constant step
+        epochs=50,
+        n_neighbors=5,  # t
         seed=0,
         n_jobs=None,  # threads
     ):
@@ -223,6 +223,8 @@ class PaperGGML(BaseEstimator):
 
     def fit(self, distributions, y=None):
         "The page, with our engine in POT's place."
+        from ggml_nb.method.training import train_ggml  # imports PyTorch
+
         page = {name: value for name, value in self.get_params().items() if name != "n_jobs"}
         engine = PairwiseTransport(distributions, n_jobs=self.n_jobs)
         self.components_ = train_ggml(distributions, **page, costs=engine)

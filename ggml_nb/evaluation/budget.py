@@ -29,7 +29,6 @@ from pathlib import Path
 import cloudpickle
 import joblib
 import numpy as np
-import torch
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
@@ -37,6 +36,7 @@ from tqdm.auto import tqdm
 
 from ..method.distributions import patch
 from ..estimator.checkpoint import fingerprint, plain, write_file
+from ..estimator.epoch import is_network
 from ..estimator.estimator import GGML
 
 # %% ../../nbs/4_evaluation/46_budget.ipynb #8202ec7b
@@ -211,7 +211,7 @@ def identity(
             code = inspect.getsource(kind)
         params = {k: v for k, v in value.get_params(deep=False).items() if k not in ignored}
         return [kind.__module__, kind.__qualname__, code, params]
-    if isinstance(value, (np.ndarray, np.generic, torch.nn.Module)):
+    if is_network(value) or isinstance(value, (np.ndarray, np.generic)):
         return plain(value)
     return joblib.hash(value)
 

@@ -7,7 +7,6 @@ __all__ = ['NORMS', 'triplet_loss', 'check_index', 'loss_weights', 'regularizer'
 
 # %% ../../nbs/1_method/16_loss.ipynb #66ec8db7
 import numpy as np
-import torch
 
 from .mahalanobis import as_matrix
 
@@ -55,11 +54,7 @@ def loss_weights(
     return triplet_loss(cost_ij, cost_jk, margin), weights, active.mean()
 
 # %% ../../nbs/1_method/16_loss.ipynb #1475c231
-NORMS = {
-    "fro": torch.linalg.matrix_norm,
-    "l1": lambda W: W.abs().sum(),
-    "nuc": lambda W: torch.linalg.matrix_norm(W, "nuc"),
-}
+NORMS = ("fro", "l1", "nuc")
 
 # %% ../../nbs/1_method/16_loss.ipynb #f1975183
 def regularizer(
@@ -67,6 +62,8 @@ def regularizer(
     norm="fro",  # "fro", "l1" (sum of absolute entries), "nuc" (sum of singular values), or an object with value(W)
 ):  # scalar tensor, differentiable
     "R(W) of eq. 10."
+    import torch
+
     W = W if isinstance(W, torch.Tensor) else torch.from_numpy(as_matrix(W))
     if W.is_complex() or (W.ndim != 2 and not hasattr(norm, "value")):
         raise ValueError(f"W must be a real (k, d) matrix, got {W.dtype} of shape {tuple(W.shape)}")
@@ -74,8 +71,8 @@ def regularizer(
     if hasattr(norm, "value"):
         return norm.value(W)
     if not isinstance(norm, str) or norm not in NORMS:
-        raise ValueError(f"norm must be one of {sorted(NORMS)}, or an object with value(W), got {norm!r}")
-    return NORMS[norm](W)
+        raise ValueError(f"norm must be one of {[*NORMS]}, or an object with value(W), got {norm!r}")
+    return W.abs().sum() if norm == "l1" else torch.linalg.matrix_norm(W, norm)
 
 # %% ../../nbs/1_method/16_loss.ipynb #48bc0b56
 def ggml_loss(
@@ -87,6 +84,8 @@ def ggml_loss(
     reg_norm="fro",  # R, see `regularizer`
 ):  # loss, (k, d) gradient
     "Triplet loss plus lambda R(W) (eq. 9), and its gradient by the envelope theorem."
+    import torch
+
     if not reg >= 0:
         raise ValueError(f"reg must be at least 0, got {reg}")
     check_index(index, len(transport.pairs))

@@ -12,7 +12,6 @@ from math import fsum
 from numbers import Real
 
 import numpy as np
-import ot
 from scipy import sparse
 from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances
@@ -155,6 +154,8 @@ def solve_dense(
     b,  # (m,) masses, sum 1
 ) -> OTResult:  # with a gap of rounding errors only
     "Optimal transport by network simplex (eq. 6, 7), with its certificate."
+    import ot  # and with it PyTorch: a second, which a fit that has no use for them saves
+
     C, a, b = (np.asarray(x, dtype=np.float64) for x in (C, a, b))
     check_problem(C, a, b)
     low, scale, found = C.min(), (C.max() - C.min()) or 1.0, None
