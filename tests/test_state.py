@@ -47,6 +47,24 @@ def test_a_fit_touches_no_state_of_the_process():
     assert out == ["end"]
 
 
+def test_a_matrix_is_learned_without_pytorch(tmp_path):
+    "Importing it, which POT does, too, takes as long as a small fit."
+    out, _ = run(
+        """
+        import sys
+        from ggml_nb import make_scrna
+        from ggml_nb.__main__ import main
+
+        make_scrna(12, 20, 30, n_differential=5, seed=0).write_h5ad("cells.h5ad")
+        keys = "--sample-key", "sample", "--label-key", "label"
+        assert main(["fit", "cells.h5ad", *keys, "--splits", "2", "-q", "-o", "result"]) == 0
+        print(*(name for name in ("torch", "ot", "umap") if name in sys.modules), "end", file=sys.stdout)
+    """,
+        cwd=tmp_path,
+    )
+    assert out[-1] == "end" and not {"torch", "ot", "umap"} & {*out}
+
+
 def test_without_a_place_for_the_cache_it_compiles_anew_and_says_so_once():
     _, said = run("""
         import numba.core.caching as caching
@@ -78,7 +96,7 @@ def test_fits_in_threads_leave_the_number_of_threads():
         assert set(threads()[0]) <= {1}
         second.__exit__()
         assert threads() == before
-        fits = [threading.Thread(target=GGML(random_state=0, max_epochs=2).fit, args=(data,)) for _ in range(4)]
+        fits = [threading.Thread(target=GGML(reg=0.01, max_epochs=2, random_state=0).fit, args=(data,)) for _ in range(4)]
         for fit in fits:
             fit.start()
             time.sleep(0.02)
