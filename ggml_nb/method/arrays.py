@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WRAPPERS', 'SHARED', 'LONG', 'warn', 'check_sparse', 'warn_if_rounded', 'refuse_masked', 'as_array', 'check_finite',
            'as_points', 'owned', 'masses_of', 'as_weights', 'plain_type', 'text_of', 'sorted_names', 'as_codes',
-           'as_names', 'as_sample', 'stack_clouds']
+           'as_names', 'as_sample', 'stack_clouds', 'stack_weights']
 
 # %% ../../nbs/1_method/11a_arrays.ipynb #55ad8902
 import os
@@ -304,3 +304,17 @@ def stack_clouds(
         raise ValueError(f"clouds must share their number of features, got {sorted(widths)}")
     stack = sparse.vstack if any(map(sparse.issparse, clouds)) else np.vstack
     return stack(clouds), np.repeat(np.arange(len(clouds)), [cloud.shape[0] for cloud in clouds])
+
+# %% ../../nbs/1_method/11a_arrays.ipynb #9e188fbe
+def stack_weights(
+    weights,  # one array per cloud; or as in `as_weights`
+    sample,  # (N,) int, of `stack_clouds`
+):  # (N,), or what came
+    "One array of masses from one per cloud."
+    there = np.bincount(sample).tolist()
+    if not isinstance(weights, (list, tuple)) or len(weights) != len(there) or np.ndim(weights[0]) != 1:
+        return weights
+    sizes = [len(w) for w in weights]
+    if sizes != there:
+        raise ValueError(f"weights must have one number per point of each cloud, {there}, got {sizes}")
+    return np.concatenate(weights)
