@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WRAPPERS', 'SHARED', 'LONG', 'warn', 'check_sparse', 'warn_if_rounded', 'refuse_masked', 'as_array', 'check_finite',
-           'as_points', 'owned', 'masses_of', 'as_weights', 'plain_type', 'text_of', 'sorted_names', 'as_codes',
-           'as_names', 'as_sample', 'stack_clouds']
+           'as_points', 'owned', 'masses_of', 'as_weights', 'plain_type', 'text_of', 'as_names', 'sorted_names',
+           'as_codes', 'as_sample', 'stack_clouds', 'stack_weights']
 
 # %% ../../nbs/1_method/11a_arrays.ipynb #55ad8902
 import os
@@ -210,6 +210,28 @@ def text_of(
     values = np.asarray(values)
     return (values.astype(object) if values.dtype.kind == "T" else values).astype(str)
 
+# %% ../../nbs/1_method/11a_arrays.ipynb #9b8119d9
+def as_names(
+    values,  # (size,) names of any type, None for 0, 1, ...
+    size,  # how many there must be
+    name,  # argument name for error messages
+    unique=False,  # refuse a name that occurs twice
+):  # (size,) ndarray
+    "One name for each sample or feature, in the type that came; missing ones are refused."
+    refuse_masked(values, name)
+    kind = object if isinstance(values, (list, tuple)) else None
+    values = np.arange(size).astype(str) if values is None else np.asarray(values, dtype=kind)
+    if values.shape != (size,):
+        raise ValueError(f"{name} must have {size} entries, got shape {values.shape}")
+    if pd.isna(values).any():
+        raise ValueError(f"{name} has missing values: give each entry a name")
+    if values.dtype == object and any(isinstance(value, tuple) for value in values):
+        raise ValueError(f"{name} must be one name each, got {values[0]!r}: flatten the columns' levels first")
+    values = plain_type(values, name)
+    if unique and (twice := pd.Series(values).duplicated()).any():
+        raise ValueError(f"{name} must be unique, but {values[twice][0]} occurs twice")
+    return values
+
 # %% ../../nbs/1_method/11a_arrays.ipynb #8847dd41
 def sorted_names(
     values,  # (n,) labels of one type
@@ -248,28 +270,6 @@ def as_codes(
         raise ValueError(f"{name} must be integers in 0..{len(names) - 1} when their names are given")
     return array.astype(np.int64), names
 
-# %% ../../nbs/1_method/11a_arrays.ipynb #9b8119d9
-def as_names(
-    values,  # (size,) names of any type, None for 0, 1, ...
-    size,  # how many there must be
-    name,  # argument name for error messages
-    unique=False,  # refuse a name that occurs twice
-):  # (size,) ndarray
-    "One name for each sample or feature, in the type that came; missing ones are refused."
-    refuse_masked(values, name)
-    kind = object if isinstance(values, (list, tuple)) else None
-    values = np.arange(size).astype(str) if values is None else np.asarray(values, dtype=kind)
-    if values.shape != (size,):
-        raise ValueError(f"{name} must have {size} entries, got shape {values.shape}")
-    if pd.isna(values).any():
-        raise ValueError(f"{name} has missing values: give each entry a name")
-    if values.dtype == object and any(isinstance(value, tuple) for value in values):
-        raise ValueError(f"{name} must be one name each, got {values[0]!r}: flatten the columns' levels first")
-    values = plain_type(values, name)
-    if unique and (twice := pd.Series(values).duplicated()).any():
-        raise ValueError(f"{name} must be unique, but {values[twice][0]} occurs twice")
-    return values
-
 # %% ../../nbs/1_method/11a_arrays.ipynb #debc1082
 def as_sample(
     sample,  # (N,) int in 0..n-1
@@ -304,3 +304,17 @@ def stack_clouds(
         raise ValueError(f"clouds must share their number of features, got {sorted(widths)}")
     stack = sparse.vstack if any(map(sparse.issparse, clouds)) else np.vstack
     return stack(clouds), np.repeat(np.arange(len(clouds)), [cloud.shape[0] for cloud in clouds])
+
+# %% ../../nbs/1_method/11a_arrays.ipynb #9e188fbe
+def stack_weights(
+    weights,  # one array per cloud; or as in `as_weights`
+    sample,  # (N,) int, of `stack_clouds`
+):  # (N,), or what came
+    "One array of masses from one per cloud."
+    there = np.bincount(sample).tolist()
+    if not isinstance(weights, (list, tuple)) or len(weights) != len(there) or np.ndim(weights[0]) != 1:
+        return weights
+    sizes = [len(w) for w in weights]
+    if sizes != there:
+        raise ValueError(f"weights must have one number per point of each cloud, {there}, got {sizes}")
+    return np.concatenate(weights)

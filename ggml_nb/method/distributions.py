@@ -22,6 +22,7 @@ from ggml_nb.method.arrays import (
     as_weights,
     owned,
     stack_clouds,
+    stack_weights,
     text_of,
 )
 
@@ -78,31 +79,37 @@ class Distributions:
         "The donor of each distribution, (n,); without `groups` each is its own."
         return np.arange(len(self.labels)) if self.groups is None else self.groups
 
-    @classmethod
-    def from_list(
-        cls,
-        clouds,  # list of (n_i, d) arrays, sparse matrices or DataFrames, whose columns name the features
-        labels=None,  # (n,) class of each cloud
-        **kwargs,  # as in the constructor; weights also as one array per cloud
-    ):
-        "Distributions from one array per cloud."
-        if not hasattr(clouds, "__len__") or isinstance(clouds, (str, dict)):
-            raise TypeError(f"clouds must be a list of (n_i, d) arrays, got {type(clouds).__name__}")
-        clouds = clouds.tolist() if hasattr(clouds, "tolist") and hasattr(clouds, "index") else clouds  # of a Series
-        if len(clouds) == 0:
-            raise ValueError("clouds is empty: give at least one cloud")
-        if np.ndim(labels) == 1 and len(clouds) != len(labels):
-            raise ValueError(f"need one label per cloud, got {len(clouds)} clouds and {len(labels)} labels")
-        if hasattr(clouds[0], "columns"):
-            kwargs = {"feature_names": clouds[0].columns, **kwargs}
-        points, sample = stack_clouds(clouds)
-        weights = kwargs.get("weights")
-        if isinstance(weights, (list, tuple)) and len(weights) == len(clouds) and np.ndim(weights[0]) == 1:
-            sizes, there = [len(w) for w in weights], np.bincount(sample).tolist()
-            if sizes != there:
-                raise ValueError(f"weights must have one number per point of each cloud, {there}, got {sizes}")
-            kwargs["weights"] = np.concatenate(weights)
-        return cls(points, sample, labels, **{"copy": False, **kwargs})
+# %% ../../nbs/1_method/11_distributions.ipynb #573e41c9
+def patch(method):
+    "Add a method, or a class method, to the class that its first argument is annotated with."
+    function = getattr(method, "__func__", method)  # of a class method
+    home = next(iter(function.__annotations__.values()))
+    function.__qualname__ = f"{home.__name__}.{function.__name__}"
+    setattr(home, function.__name__, method)
+    return method
+
+# %% ../../nbs/1_method/11_distributions.ipynb #1206c149
+@patch
+@classmethod
+def from_list(
+    cls: Distributions,
+    clouds,  # list of (n_i, d) arrays, sparse matrices or DataFrames, whose columns name the features
+    labels=None,  # (n,) class of each cloud
+    **kwargs,  # as in the constructor; weights also as one array per cloud
+):
+    "Distributions from one array per cloud."
+    if not hasattr(clouds, "__len__") or isinstance(clouds, (str, dict)):
+        raise TypeError(f"clouds must be a list of (n_i, d) arrays, got {type(clouds).__name__}")
+    clouds = clouds.tolist() if hasattr(clouds, "tolist") and hasattr(clouds, "index") else clouds  # of a Series
+    if len(clouds) == 0:
+        raise ValueError("clouds is empty: give at least one cloud")
+    if np.ndim(labels) == 1 and len(clouds) != len(labels):
+        raise ValueError(f"need one label per cloud, got {len(clouds)} clouds and {len(labels)} labels")
+    if hasattr(clouds[0], "columns"):
+        kwargs = {"feature_names": clouds[0].columns, **kwargs}
+    points, sample = stack_clouds(clouds)
+    kwargs["weights"] = stack_weights(kwargs.get("weights"), sample)
+    return cls(points, sample, labels, **{"copy": False, **kwargs})
 
 # %% ../../nbs/1_method/11_distributions.ipynb #048f4b67
 def check_clouds(
@@ -140,14 +147,6 @@ def check_distributions(
     if y is None:
         raise ValueError("y is missing: a list of clouds needs one label per cloud")
     return Distributions.from_list(clouds, y)
-
-# %% ../../nbs/1_method/11_distributions.ipynb #573e41c9
-def patch(method):
-    "Add a function to the class that its `self` is annotated with."
-    home = method.__annotations__["self"]
-    method.__qualname__ = f"{home.__name__}.{method.__name__}"
-    setattr(home, method.__name__, method)
-    return method
 
 # %% ../../nbs/1_method/11_distributions.ipynb #5957af52
 @patch

@@ -172,7 +172,7 @@ def assign(C, coarse):
 # %% ../../nbs/2_solver/21a_assignment.ipynb #asg0022
 @jit
 def assignment_state(C, coarse):
-    """Parents, flows and potentials (2n,) of an optimal tree for n + n equal masses; the rows of C are the second cloud.
+    """Parents, flows and potentials (2n,) of an optimal tree for n + n equal masses; rows of C: the second cloud.
 
     C and coarse as for `assign`."""
     n = len(C)
