@@ -183,7 +183,7 @@ def in_threads(
         return results
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b7a9d4ef
-BLOCK = 2**18  # distances between points in one compiled call, at most, where a pair has fewer
+BLOCK = 2**18  # distances between points in one compiled call, about; more, where a pair has more
 
 
 def blocks(
@@ -288,7 +288,7 @@ def _embedded(self: PairwiseTransport, Z):
     if Z.ndim != 2 or len(Z) != N:
         raise ValueError(f"Z must have a row for each of {N} points, got shape {Z.shape}")
     if Z.dtype.kind not in "fiu" or not np.isfinite(Z).all():
-        what = "NaN or infinite values" if Z.dtype.kind in "fc" else f"the type {Z.dtype}"
+        what = "NaN or infinite values" if Z.dtype.kind == "f" else f"the type {Z.dtype}"
         raise ValueError(f"the embedded points must be finite real numbers, got {what}")
     return np.array(Z, dtype=np.float64)
 
