@@ -6,8 +6,8 @@
 __all__ = ['own', 'BLOCK', 'one_blas_thread', 'TABLE', 'all_pairs', 'pair_index', 'plan_costs_of', 'transport_pairs', 'memory',
            'bounds', 'solve_pairs', 'solve_pair', 'in_threads', 'blocks', 'OneThread', 'check_pairs', 'threads_of',
            'PairwiseTransport', 'clouds_of', 'in_units', 'warn_of_gaps', 'Plans', 'of_last', 'as_cotangent',
-           'of_last_solve', 'Certificate', 'embedded_costs', 'solve_equal', 'solve_table', 'tiles', 'table_costs',
-           'pair_costs', 'pairwise_wasserstein']
+           'of_last_solve', 'Certificate', 'embedded_costs', 'solve_equal', 'solve_table', 'part_cost', 'tiles',
+           'table_costs', 'pair_costs', 'pairwise_wasserstein']
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b55310f1
 from concurrent.futures import ThreadPoolExecutor
@@ -183,7 +183,7 @@ def in_threads(
         return results
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #b7a9d4ef
-BLOCK = 2**18  # distances between points in one compiled call, at most, where a pair has fewer
+BLOCK = 2**18  # distances between points in one compiled call, about; more, where a pair has more
 
 
 def blocks(
@@ -288,7 +288,7 @@ def _embedded(self: PairwiseTransport, Z):
     if Z.ndim != 2 or len(Z) != N:
         raise ValueError(f"Z must have a row for each of {N} points, got shape {Z.shape}")
     if Z.dtype.kind not in "fiu" or not np.isfinite(Z).all():
-        what = "NaN or infinite values" if Z.dtype.kind in "fc" else f"the type {Z.dtype}"
+        what = "NaN or infinite values" if Z.dtype.kind == "f" else f"the type {Z.dtype}"
         raise ValueError(f"the embedded points must be finite real numbers, got {what}")
     return np.array(Z, dtype=np.float64)
 
@@ -629,6 +629,29 @@ def solve_table(
     row, col, mass = state.plan(n)
     return certify(C, a, b, sparse.coo_array((mass, (row, col)), shape=C.shape), scale * state.potential[n:])
 
+# %% ../../nbs/2_solver/23_pairs.ipynb #5b2b94ce
+def part_cost(
+    C,  # (n, m) costs of a pair
+    distributions,  # Distributions
+    pair,  # i, j
+    p,  # power of the ground metric
+    exact,  # whether the points themselves have more digits than their costs
+) -> float:
+    "Cost of a pair from its part of a table."
+    a, b = (distributions.weights[distributions.rows(x)] for x in pair)
+    found, cost, gap = solve_table(C, a, b), np.inf, np.inf
+    if unsettled(found, C) <= 1e-9:
+        return found.cost
+    if exact:  # small costs beside huge ones keep their digits from the points
+        cost, gap, _ = solve_pair(*map(distributions.__getitem__, pair), a, b, tol=1e-9, p=p)
+    if gap > 1e-9:
+        found = min(found, solve_dense(C, a, b), key=lambda one: (one.cost, one.gap))
+    if cost < found.cost or gap <= 1e-9:
+        warn_of_gaps(np.array([gap]), 1e-9)
+    else:
+        warn_of_gap(found, C)
+    return min(cost, found.cost)
+
 # %% ../../nbs/2_solver/23_pairs.ipynb #5a19a6d0
 TABLE = 2**23  # numbers, costs and coordinates, of the pairs that are looked at together, at most, where one has fewer
 
@@ -667,18 +690,7 @@ def table_costs(
     ends = [np.cumsum([0, *np.diff(distributions.offsets)[clouds]]) for clouds in sides]
     for i, j in pairs:
         at = [slice(*end[k : k + 2]) for end, k in zip(ends, map(np.searchsorted, sides, (i, j)))]
-        part, (a, b) = C[tuple(at)], (distributions.weights[distributions.rows(x)] for x in (i, j))
-        found, cost, gap = solve_table(part, a, b), np.inf, np.inf
-        settled = unsettled(found, part) <= 1e-9
-        if not settled and exact:  # small costs beside huge ones keep their digits from the points
-            cost, gap, _ = solve_pair(distributions[i], distributions[j], a, b, tol=1e-9, p=p)
-        if not settled and gap > 1e-9:
-            found = min(found, solve_dense(part, a, b), key=lambda one: (one.cost, one.gap))
-        if cost < found.cost or gap <= 1e-9:
-            warn_of_gaps(np.array([gap]), 1e-9)
-        else:
-            warn_of_gap(found, part)
-        costs.append(min(cost, found.cost))
+        costs.append(part_cost(C[tuple(at)], distributions, (i, j), p, exact))
     return costs
 
 # %% ../../nbs/2_solver/23_pairs.ipynb #8432b54c

@@ -300,7 +300,7 @@ def plans(
         warn(f"Sinkhorn: {what} after {self.max_iter} iterations: raise max_iter or epsilon")
     return plans
 
-
+# %% ../../nbs/2_solver/24_sinkhorn.ipynb #b4968d49
 SinkhornTransport.gaps = of_last(
     "gap",
     """Relative gaps (n_pairs,) of the last solve: an entropic value is at most this share of itself above W_p^p.
@@ -352,10 +352,10 @@ def grad(
 def bounds_embedded(
     self: SinkhornTransport,
     Z,  # (N, k) float64 embedded points
-    which=None,  # indices into pairs, default all
+    which=None,  # indices into pairs, or a mask of them, default all
 ) -> tuple:  # lower (n_pairs,) zeros, upper (n_pairs,) infinite
     "No pair is skipped: no exact plans are kept."
-    n = len(self.pairs) if which is None else len(which)
+    n = len(self._which(which))
     return np.zeros(n), np.full(n, np.inf)
 
 # %% ../../nbs/2_solver/24_sinkhorn.ipynb #8cfc9e76
