@@ -71,7 +71,7 @@ def find_confounders(
     shuffles=2000,
 ) -> pd.DataFrame:  # a row a column: share told, by chance, p_value (corrected); the strongest first
     "Sample-level columns that nearly determine the label."
-    sample, names = pd.factorize(obs[sample_key].astype(str))
+    sample = pd.factorize(obs[sample_key].astype(str))[0]
     first = np.unique(sample, return_index=True)[1]
     label, donor = (pd.factorize(obs[key or sample_key].astype(str).iloc[first])[0] for key in (label_key, group_key))
     known = [key for key in (sample_key, label_key, group_key, batch_key) if key is not None]
