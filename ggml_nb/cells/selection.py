@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['DETECTED', 'RULES', 'warn_if_odd', 'column_codes', 'one_each', 'read_keys', 'cells_where', 'draw_rows',
-           'detected_genes', 'variable_genes', 'check_gene_filter', 'gene_symbols', 'find_genes', 'chosen_genes']
+           'detected_genes', 'variable_genes', 'check_gene_filter', 'gene_symbols', 'find_genes', 'scanpys_genes',
+           'chosen_genes']
 
 # %% ../../nbs/5_cells/52a_selection.ipynb #e966c749
 import numbers
@@ -247,6 +248,25 @@ def find_genes(
         raise ValueError(f"gene_filter: {name!r} and {symbol!r} are name and symbol of one gene: keep one")
     return found
 
+# %% ../../nbs/5_cells/52a_selection.ipynb #bb1a899b
+def scanpys_genes(
+    points,  # (N, d) ndarray or CSR
+    names,  # (d,)
+):  # (d,) bool
+    "Scanpy's filter: genes that vary more than others of the same mean."
+    try:
+        import scanpy
+    except ImportError:
+        raise ImportError("gene_filter='hvg' needs scanpy: pip install 'ggml_nb[scrna]'") from None
+    table = anndata.AnnData(points, var=pd.DataFrame(index=names))
+    try:
+        keep = scanpy.pp.highly_variable_genes(table, inplace=False).highly_variable.to_numpy(bool)
+    except ValueError as error:
+        raise ValueError(f"gene_filter='hvg': scanpy needs log-normalised expression, and says: {error}") from None
+    if not keep.any():
+        raise ValueError("gene_filter='hvg': scanpy finds no gene that varies; use None")
+    return keep
+
 # %% ../../nbs/5_cells/52a_selection.ipynb #b09b8db4
 def chosen_genes(
     points,  # (N, d) ndarray or CSR
@@ -263,15 +283,4 @@ def chosen_genes(
         return np.flatnonzero(detected_genes(points))
     if gene_filter == "variance":
         return np.flatnonzero(variable_genes(points))
-    try:
-        import scanpy
-    except ImportError:
-        raise ImportError("gene_filter='hvg' needs scanpy: pip install 'ggml_nb[scrna]'") from None
-    table = anndata.AnnData(points, var=pd.DataFrame(index=names))
-    try:
-        keep = np.flatnonzero(scanpy.pp.highly_variable_genes(table, inplace=False).highly_variable)
-    except ValueError as error:
-        raise ValueError(f"gene_filter='hvg': scanpy needs log-normalised expression, and says: {error}") from None
-    if not len(keep):
-        raise ValueError("gene_filter='hvg': scanpy finds no gene that varies; use None")
-    return keep
+    return np.flatnonzero(scanpys_genes(points, names))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['draw_counts', 'log_normalize', 'samples_per_batch', 'draw_donors', 'draw_shifts', 'batch_names', 'named_cells',
-           'make_scrna']
+           'draw_world', 'draw_cells', 'check_cohort', 'make_scrna']
 
 # %% ../../nbs/5_cells/53_simulation.ipynb #1224b4ae
 import numbers
@@ -108,6 +108,48 @@ def named_cells(
     obs.index = [f"cell {i}" for i in range(len(obs))]
     return obs
 
+# %% ../../nbs/5_cells/53_simulation.ipynb #2ae7e927
+def draw_world(
+    n_genes,
+    n_types,
+    n_differential,
+    effect,
+    rng,  # numpy Generator
+) -> tuple:  # log means (n_types, d), change by the disease (d,), genes that it changes (d,) bool
+    "Levels b + T of genes in types, and the delta of the disease, for genes of the louder half."
+    base = rng.normal(-1.5, 1.2, n_genes)  # log mean expression
+    types = base + rng.normal(0, 1.5, (n_types, n_genes)) * (rng.random((n_types, n_genes)) < 0.1)
+    differential = np.zeros(n_genes, dtype=bool)
+    differential[rng.choice(np.flatnonzero(base > np.median(base)), n_differential, replace=False)] = True
+    return types, effect * differential * rng.choice([-1, 1], n_genes), differential
+
+# %% ../../nbs/5_cells/53_simulation.ipynb #14104938
+def draw_cells(
+    log_mean,  # (n_types, d) of one patient, in one batch
+    n_cells,
+    rng,  # numpy Generator
+) -> tuple:  # types (N,) int, expression (N, d) CSR
+    "Cells of one sample, about as many of each type."
+    shares = rng.dirichlet(np.full(len(log_mean), 20.0))
+    kind = rng.choice(len(log_mean), n_cells, p=shares)
+    return kind, log_normalize(draw_counts(log_mean[kind], rng))
+
+# %% ../../nbs/5_cells/53_simulation.ipynb #1f532459
+def check_cohort(
+    sizes,  # dict of name and whole number of at least 1
+    scales,  # dict of name and number
+    n_differential,
+    n_genes,
+):
+    "Whole numbers where something is counted, finite ones elsewhere; only an effect may be negative."
+    for name, value in sizes.items():
+        check_scalar(value, name, numbers.Integral, min_val=1)
+    asked = f"n_differential (of n_genes={n_genes})"
+    check_scalar(n_differential, asked, numbers.Integral, min_val=0, max_val=n_genes // 2)
+    for name, value in scales.items():
+        if not isinstance(value, numbers.Real) or not np.isfinite(value) or (value < 0 and name != "effect"):
+            raise ValueError(f"{name} must be a finite number{' of at least 0' * (name != 'effect')}, got {value!r}")
+
 # %% ../../nbs/5_cells/53_simulation.ipynb #bf44e1f2
 def make_scrna(
     n_patients=20,  # half of them diseased
@@ -129,22 +171,11 @@ def make_scrna(
     "Negative-binomial counts of patients, some ill: the ill differ in a few genes of one cell type."
     sizes = {"n_patients": n_patients, "n_cells": n_cells, "n_genes": n_genes, "n_types": n_types}
     sizes |= {} if severity is None else {"severity": severity}
-    for name, value in sizes.items():
-        check_scalar(value, name, numbers.Integral, min_val=1)
-    check_scalar(
-        n_differential, f"n_differential (of n_genes={n_genes})", numbers.Integral, min_val=0, max_val=n_genes // 2
-    )
     scales = {"effect": effect, "patient_noise": patient_noise, "batch_effect": batch_effect}
-    for name, value in scales.items():
-        if not isinstance(value, numbers.Real) or not np.isfinite(value) or (value < 0 and name != "effect"):
-            raise ValueError(f"{name} must be a finite number{' of at least 0' * (name != 'effect')}, got {value!r}")
+    check_cohort(sizes, scales, n_differential, n_genes)
     seed = as_seed(seed)
     rng = np.random.default_rng(seed)
-    base = rng.normal(-1.5, 1.2, n_genes)  # log mean expression
-    types = base + rng.normal(0, 1.5, (n_types, n_genes)) * (rng.random((n_types, n_genes)) < 0.1)
-    differential = np.zeros(n_genes, dtype=bool)
-    differential[rng.choice(np.flatnonzero(base > np.median(base)), n_differential, replace=False)] = True
-    change = effect * differential * rng.choice([-1, 1], n_genes)
+    types, change, differential = draw_world(n_genes, n_types, n_differential, effect, rng)
     names = batch_names(batches)
     shift = draw_shifts(len(names), types.shape, batch_effect if batches is not None else 0, seed)
     rng = rng if patient_seed is None else np.random.default_rng([seed, 2, patient_seed])
@@ -154,8 +185,8 @@ def make_scrna(
         own = types + rng.normal(0, patient_noise, n_genes)
         own[0] += change * dose / (severity or 1)
         for _ in range(count):
-            kind = rng.choice(n_types, n_cells, p=rng.dirichlet(np.full(n_types, 20.0)))
-            blocks.append(log_normalize(draw_counts((own + shift[batch])[kind], rng)))
+            kind, X = draw_cells(own + shift[batch], n_cells, rng)
+            blocks.append(X)
             cells = {"sample": len(obs), "label": ["healthy", "diseased"][dose > 0], "cell_type": kind}
             obs.append(pd.DataFrame({**cells, "donor": p, "batch": names[batch], "severity": dose}))
     obs = named_cells(pd.concat(obs, ignore_index=True), "patient" if patient_seed is None else "new patient")

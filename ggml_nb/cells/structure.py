@@ -20,7 +20,7 @@ from ..method.arrays import check_sparse
 MAX_GB = 16  # GiB that reading may take, unless its caller says otherwise
 DEFLATE, SMALL = 1032, 2**26  # the best ratio of gzip; bytes below which no ratio is asked for
 
-
+# %% ../../nbs/5_cells/51a_structure.ipynb #0b4dbc72
 def check_memory(
     n_bytes,  # that reading takes
     name,  # what is read
