@@ -121,14 +121,14 @@ def fit_of(
     if isinstance(fitted, anndata.AnnData):
         if old is not None:
             raise TypeError("old cannot be given with an AnnData, which holds the samples of its fit: leave it out")
-        known = record(fitted, key)
-        old, W = fitted_distributions(fitted, key), known["components"]
-        axes, names = learned_axes(W, known["feature_names"], known["scale"])
+        old, known = fitted_distributions(fitted, key), record(fitted, key)
+        W, names, scale = (known[name] for name in ("components", "feature_names", "scale"))
     elif isinstance(fitted, GGML):
         check_linear(fitted)
-        W, (axes, names) = fitted.components_, learned_axes(fitted)
+        W, names, scale = fitted.components_, fitted.feature_names_in_, fitted.scale_
     else:
         raise TypeError(f"fitted must be an AnnData after fit_anndata, or a GGML, got {type(fitted).__name__}")
+    axes, names = learned_axes(W, names, scale)
     if old is None:
         raise ValueError("old is missing: this metric does not hold the samples of its fit; give their Distributions")
     check_clouds(old, "old")

@@ -100,10 +100,12 @@ def find_file(name, api):  # its URL, its length
     "Where the .h5ad of a dataset is."
     try:
         assets = find_record(name, api)["assets"]
-        [asset] = [a for a in assets if a["filetype"] == "H5AD"]
-        return asset["url"], asset["filesize"]
+        found = [(a["url"], a["filesize"]) for a in assets if a["filetype"] == "H5AD"]
     except (KeyError, TypeError):
         raise ValueError(f"{api} answers in a form that this version does not know") from None
+    if len(found) != 1:
+        raise ValueError(f"{api} has {len(found)} .h5ad files of {name} instead of one")
+    return found[0]
 
 # %% ../../nbs/6_shell/66_download.ipynb #f5d9d1a7
 def append(

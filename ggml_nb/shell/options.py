@@ -175,6 +175,8 @@ drawing = options(
     FIGURES,
     ("--umap", "maps by UMAP instead of projections (compiles for half a minute)", FLAG),
 )
+
+# %% ../../nbs/6_shell/67_options.ipynb #8d15ea79
 OVERWRITE = ("--overwrite", "replace an older result", FLAG)
 
 

@@ -17,9 +17,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # %% ../../nbs/6_shell/61_outputs.ipynb #6215970a
-LONGEST = 255 - 34  # bytes of a name, less those that `hidden` and a number of 32 digits put around it
-
-
 def check_writable(
     path,  # the argument -o
     home,  # Path of a folder that exists
@@ -32,6 +29,9 @@ def check_writable(
         raise ValueError(f"-o {path}: cannot write in {home}{use}: {error.strerror}") from None
 
 # %% ../../nbs/6_shell/61_outputs.ipynb #75250d6d
+LONGEST = 255 - 34  # bytes of a name, less those that `hidden` and a number of 32 digits put around it
+
+
 def check_place(
     path,  # the argument -o
     folder,  # whether it is to be a folder, else a file
