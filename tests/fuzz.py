@@ -92,7 +92,8 @@ def spoil(path, rng):
 
 def outcome(path):
     "How reading it ended: 'read', or the sentence. Anything else is raised."
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             data = from_anndata(path, "sample", "label", group_key="donor", gene_filter=None, min_cells=0)
         except (ValueError, KeyError, TypeError) as error:

@@ -142,7 +142,8 @@ def test_transform_takes_the_matrix_of_the_fit(cohort, tmp_path):
     assert np.allclose(project_anndata(half, known), project_anndata(half, known, layer="log"))
     known.obsm["X_few"] = counts[:, :4]
     model = fit_anndata(known, "sample", "label", use_rep="X_few", max_epochs=1)
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         assert np.allclose(project_anndata(model, known), known.obsm["X_ggml"], rtol=1e-5)
 
 
@@ -294,7 +295,8 @@ def test_a_cell_is_not_judged_by_its_own_donor():
     rng = np.random.default_rng(0)
     clouds = [rng.normal(20 * rng.normal(size=3), 1, (20, 3)) for _ in range(12)]
     D = Distributions.from_list(clouds, np.tile([0, 1], 6))
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         assert cell_relevance(D, n_splits=6, k=10).accuracy.mean() < 0.8
 
 
@@ -320,7 +322,8 @@ def test_one_cell_is_its_own_summary():
 
 def test_more_clusters_less_error():
     D = make_distributions(n_points=10, n_per_class=2, noise_scale=1)
-    with warnings.catch_warnings(action="ignore"):  # scikit-learn's, on points that coincide
+    with warnings.catch_warnings():  # scikit-learn's, on points that coincide
+        warnings.simplefilter("ignore")
         one, some, every = (summary_error(D, summarize(D, m)) for m in (1, 15, 30))
     assert one["median"] > 2 * some["median"] > every["median"] and every["max"] < 1e-4
     assert every["spearman"] > 0.999 and one["max"] > some["max"]

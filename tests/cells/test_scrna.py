@@ -132,7 +132,8 @@ def test_small_samples_are_kept_and_named(cells):
     with pytest.warns(UserWarning, match=r"fewer than min_cells=20 cells in p 03 \(4\)"):
         D = from_anndata(few.copy(), **KEYS)
     assert np.diff(D.offsets).min() == 4 and len(D) == 6
-    with warnings.catch_warnings(action="error"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         from_anndata(few.copy(), **KEYS, min_cells=4)
 
 
@@ -400,7 +401,8 @@ def test_scanpys_gene_filter_on_what_it_cannot_use(cells):
     pytest.importorskip("scanpy")
     adata = cells.copy()
     adata.X = np.zeros(adata.shape, dtype=np.float32) + 1
-    with pytest.raises(ValueError, match="gene_filter='hvg'"), warnings.catch_warnings(action="ignore"):
+    with pytest.raises(ValueError, match="gene_filter='hvg'"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         from_anndata(adata, **KEYS, gene_filter="hvg")
 
 

@@ -601,7 +601,8 @@ def test_a_fit_that_ends_in_an_error_changes_nothing():
     model = GGML(random_state=0, n_jobs=1).fit(clouds)
     before = dict(vars(model))
     model.set_params(max_epochs=1, init="random")
-    with warnings.catch_warnings(action="error"), pytest.raises(ConvergenceWarning):
+    with warnings.catch_warnings(), pytest.raises(ConvergenceWarning):
+        warnings.simplefilter("error")
         model.fit(clouds)
     assert all(vars(model)[name] is value for name, value in before.items() if name.endswith("_"))
 

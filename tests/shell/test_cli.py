@@ -643,7 +643,8 @@ def test_fewer_epochs_are_another_fit_and_folders_keep_apart(tmp_path):
     for folder, epochs in (("a", 3), ("a", 2), ("b", 3)):
         model = GGML(init="random", max_epochs=epochs, random_state=0)
         (tmp_path / folder).mkdir(exist_ok=True)
-        with checkpoint_in(tmp_path / folder, model, data), warnings.catch_warnings(action="ignore"):
+        with checkpoint_in(tmp_path / folder, model, data), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             model.fit(data)
         assert model.n_iter_ == epochs and model.checkpoint is None
     assert [len(list((tmp_path / folder).iterdir())) for folder in "ab"] == [2, 1]
