@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['donors_per_batch', 'check_batches', 'couple_to_atoms', 'contrasts', 'two_groups', 'class_effects', 'batch_effects',
-           'atom_effects', 'blind_to', 'whitening', 'leading_coordinates', 'batch_start']
+           'atom_effects', 'blind_to', 'leading_coordinates', 'whitening', 'batch_start']
 
 # %% ../../nbs/3_estimator/37c_batches.ipynb #21215dd7
 import copy
@@ -19,9 +19,9 @@ from sklearn.cluster import KMeans
 from .fisher import both_scatters, partner_pairs, ridge_rule, whitened_axes
 from .start import Start, search_space
 from .stopping import class_codes
+from ..method.arrays import warn
 from ..method.distributions import Distributions
 from ..solver.pairs import PairwiseTransport
-from ..method.arrays import warn
 
 # %% ../../nbs/3_estimator/37c_batches.ipynb #18aa2ecb
 def donors_per_batch(
@@ -170,6 +170,14 @@ def blind_to(
     known = int((size**2 > 2 * chance).sum())
     return null_space(direction[:known]).T if known else np.eye(beta.shape[1])
 
+# %% ../../nbs/3_estimator/37c_batches.ipynb #16907fba
+def leading_coordinates(
+    B,  # (N, q)
+    m,
+):  # (N, m)
+    "Points on their m leading principal axes."
+    return B @ eigh(B.T @ B, subset_by_index=[max(B.shape[1] - m, 0), B.shape[1] - 1])[1]
+
 # %% ../../nbs/3_estimator/37c_batches.ipynb #1f53e455
 def whitening(
     B,  # (N, q) points in the basis
@@ -191,14 +199,6 @@ def whitening(
     transport.solve_embedded(leading_coordinates(B, 50))
     same = both_scatters(B, transport, alike.labels)[0]
     return whitened_axes(same, same, ridge_rule(same, B, alike), 1)[2]
-
-# %% ../../nbs/3_estimator/37c_batches.ipynb #16907fba
-def leading_coordinates(
-    B,  # (N, q)
-    m,
-):  # (N, m)
-    "Points on their m leading principal axes."
-    return B @ eigh(B.T @ B, subset_by_index=[max(B.shape[1] - m, 0), B.shape[1] - 1])[1]
 
 # %% ../../nbs/3_estimator/37c_batches.ipynb #0c642fbd
 def batch_start(
