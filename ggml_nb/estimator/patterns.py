@@ -54,8 +54,8 @@ def partner_weights(
     "Mean over partners of each other class, less the mean over those of one's own; within known batches."
     labels, n = distributions.labels, len(distributions)
     known, (i, j) = np.zeros((n, n)), pairs.T
-    same_batch = np.ones(len(pairs)) if distributions.batches is None else distributions.batches[pairs].T
-    known[i, j] = known[j, i] = same_batch if distributions.batches is None else same_batch[0] == same_batch[1]
+    batch = np.zeros(n) if distributions.batches is None else distributions.batches
+    known[i, j] = known[j, i] = batch[i] == batch[j]
     own = labels[:, None] == labels
     count = known @ np.eye(labels.max() + 1)[labels]  # partners of each class
     others = (count > 0).sum(axis=1) - (count[np.arange(n), labels] > 0)
