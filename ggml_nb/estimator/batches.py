@@ -4,23 +4,23 @@
 
 # %% auto #0
 __all__ = ['donors_per_batch', 'check_batches', 'couple_to_atoms', 'contrasts', 'two_groups', 'class_effects', 'batch_effects',
-           'atom_effects', 'blind_to', 'whitening', 'leading_coordinates', 'batch_start']
+           'atom_effects', 'blind_to', 'whitening', 'batch_start']
 
 # %% ../../nbs/3_estimator/37c_batches.ipynb #21215dd7
 import copy
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import eigh, null_space
+from scipy.linalg import null_space
 from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import KMeans
 
 from .fisher import both_scatters, partner_pairs, ridge_rule, whitened_axes
-from .start import Start, search_space
+from .start import Start, leading_axes, search_space
 from .stopping import class_codes
+from ..method.arrays import warn
 from ..method.distributions import Distributions
 from ..solver.pairs import PairwiseTransport
-from ..method.arrays import warn
 
 # %% ../../nbs/3_estimator/37c_batches.ipynb #18aa2ecb
 def donors_per_batch(
@@ -189,17 +189,9 @@ def whitening(
     if not len(pairs):
         raise ValueError("batches: no two samples share class and batch: pool some batches")
     transport = PairwiseTransport(alike, pairs, tol, n_jobs)
-    transport.solve_embedded(leading_coordinates(B, 50))
+    transport.solve_embedded(B @ leading_axes(B, 50))
     same = both_scatters(B, transport, alike.labels)[0]
     return whitened_axes(same, same, ridge_rule(same, B, alike), 1)[2]
-
-# %% ../../nbs/3_estimator/37c_batches.ipynb #16907fba
-def leading_coordinates(
-    B,  # (N, q)
-    m,
-):  # (N, m)
-    "Points on their m leading principal axes."
-    return B @ eigh(B.T @ B, subset_by_index=[max(B.shape[1] - m, 0), B.shape[1] - 1])[1]
 
 # %% ../../nbs/3_estimator/37c_batches.ipynb #0c642fbd
 def batch_start(
@@ -217,7 +209,7 @@ def batch_start(
     few, inverse, Z, Q, B = search_space(distributions, n_points, n_jobs, seed, scale)
     rng = np.random.default_rng(seed)
     whiten = whitening(B, few, partners, rng, tol, n_jobs)
-    plan = couple_to_atoms(leading_coordinates(B, 30), few, seed=seed)
+    plan = couple_to_atoms(B @ leading_axes(B, 30), few, seed=seed)
     v, beta, noise = atom_effects(Z, B @ whiten.T, Q @ whiten.T, plan, few)
     space = blind_to(beta, noise)
     _, size, axes = np.linalg.svd(v @ space.T, full_matrices=len(v) < rank)

@@ -120,11 +120,11 @@ def shuffle_labels(
     "Permute labels as the design allows: donors of one class among each other, whole; others within themselves."
     labels, donors = distributions.labels.copy(), distributions.donors
     members = [np.flatnonzero(donors == g) for g in np.unique(donors)]
-    mixed = [len(np.unique(labels[m])) > 1 for m in members]
-    whole = [m for m, several in zip(members, mixed) if not several]
+    whole = [m for m in members if np.ptp(labels[m]) == 0]
+    mixed = [m for m in members if np.ptp(labels[m]) > 0]
     for m, c in zip(whole, rng.permutation([labels[m[0]] for m in whole])):
         labels[m] = c
-    for m in (m for m, several in zip(members, mixed) if several):
+    for m in mixed:
         labels[m] = rng.permutation(labels[m])
     shuffled = copy.copy(distributions)  # shares the points
     shuffled.labels = labels

@@ -25,7 +25,7 @@ from ..solver.pairs import embedded_costs
 # %% ../../nbs/3_estimator/37a_metric.ipynb #7d9830d9
 def all_points(
     X,  # (N, d) points, Distributions, or clouds as `fit` takes them
-):  # (N, d) ndarray or CSR
+):  # (N, d) ndarray or sparse
     "What `transform` accepts."
     if isinstance(X, Distributions):
         return X.points
@@ -203,20 +203,15 @@ def nearest_costs(
         D[i, j] = embedded_costs(both, both.points, np.stack([i, j + len(new)], axis=1), tol, n_jobs)
         step = min(2 * step, len(old))
 
-# %% ../../nbs/3_estimator/37a_metric.ipynb #036ff25d
+# %% ../../nbs/3_estimator/37a_metric.ipynb #dea6fd0b
 @patch
-def kneighbors(
+def embed_clouds(
     self: LearnedMetric,
     X,  # Distributions, or a list of (n_i, d) arrays
-    n_neighbors=5,
-) -> tuple:  # distances (m, k), rising, and indices (m, k) of the clouds of the fit
-    "The nearest clouds of the fit."
-    check_scalar(n_neighbors, "n_neighbors", numbers.Integral, min_val=1)
-    most = len(getattr(self, "clouds_", ())) or None
-    check_scalar(n_neighbors, "n_neighbors", numbers.Integral, max_val=most)
-    D = self.distances_to_fit(X, n_neighbors)
-    near = np.argsort(D, axis=1, kind="stable")[:, :n_neighbors]
-    return np.take_along_axis(D, near, axis=1), near
+) -> Distributions:  # the same clouds in k dimensions
+    "Clouds in the learned space, as the metric remembers those of its fit."
+    data, Z = self.embedded(X)
+    return with_points(data, Z.astype(np.float32))
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #0015ef6c
 @patch
@@ -232,15 +227,19 @@ def distances_to_fit(
     k = None if nearest is None else min(nearest, len(self.clouds_))
     return nearest_costs(self.embed_clouds(X), self.clouds_, k, n_jobs=self.n_jobs)
 
-# %% ../../nbs/3_estimator/37a_metric.ipynb #dea6fd0b
+# %% ../../nbs/3_estimator/37a_metric.ipynb #036ff25d
 @patch
-def embed_clouds(
+def kneighbors(
     self: LearnedMetric,
     X,  # Distributions, or a list of (n_i, d) arrays
-) -> Distributions:  # the same clouds in k dimensions
-    "Clouds in the learned space, as the metric remembers those of its fit."
-    data, Z = self.embedded(X)
-    return with_points(data, Z.astype(np.float32))
+    n_neighbors=5,
+) -> tuple:  # distances (m, k), rising, and indices (m, k) of the clouds of the fit
+    "The nearest clouds of the fit."
+    most = len(getattr(self, "clouds_", ())) or None
+    check_scalar(n_neighbors, "n_neighbors", numbers.Integral, min_val=1, max_val=most)
+    D = self.distances_to_fit(X, n_neighbors)
+    near = np.argsort(D, axis=1, kind="stable")[:, :n_neighbors]
+    return np.take_along_axis(D, near, axis=1), near
 
 # %% ../../nbs/3_estimator/37a_metric.ipynb #89af3bf1
 NEIGHBOURS = 5  # that are asked

@@ -10,13 +10,12 @@ __all__ = ['as_numbers', 'check_target', 'typical_gap', 'ordered_triplets', 'ris
 import copy
 
 import numpy as np
-from scipy.linalg import eigh
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
 from .fisher import partner_pairs, ridge_rule, scatter, shuffle_labels, whitened_axes
 from .metric import nearest
-from .start import Start, search_space
+from .start import Start, leading_axes, search_space
 from ..method.arrays import warn
 from ..method.distributions import Distributions
 from ..method.triplets import refuse_fractions
@@ -163,7 +162,7 @@ def ordered_start(
     coarse = copy.copy(few)  # shares the points
     coarse.labels = grades(few.labels)
     transport = PairwiseTransport(few, partner_pairs(coarse.labels, few.donors, partners, rng), tol, n_jobs)
-    transport.solve_embedded(B @ eigh(B.T @ B, subset_by_index=[max(B.shape[1] - 50, 0), B.shape[1] - 1])[1])
+    transport.solve_embedded(B @ leading_axes(B, 50))
 
     def scatters(values):
         return [scatter(B, transport, w) for w in gap_weights(values, transport.pairs)]
