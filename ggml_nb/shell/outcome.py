@@ -174,9 +174,7 @@ def two_sided(
 class Judged(NamedTuple):
     "What held-out samples say, over all splits."
 
-    scores: (
-        pd.DataFrame
-    )  # a row a split and method: method, split, accuracy, balanced_accuracy, mi, ari, vi; or spearman
+    scores: pd.DataFrame  # a row a split and method: the figures accuracy, balanced_accuracy, mi, ari, vi; or spearman
     answers: pd.DataFrame  # a row a split, method and held-out sample: sample, donor, truth, prediction, vote
     D: np.ndarray  # (n, n) distances: means over the splits in which one of the two was held out; NaN if in none
     stability: np.ndarray  # (d,) share of the splits in which a feature was among the first 50
@@ -428,7 +426,8 @@ class Outcome:
     def shown(self):
         "The distances that pictures show: held-out ones where there are any, their mean where a pair has none."
         D = self.D["ggml"] if self.judged is None else self.judged.D
-        return {"ggml": np.where(np.isnan(D), np.nanmean(D), D), "euclidean": self.D["euclidean"]}
+        mean = np.nanmean(D[~np.eye(len(D), dtype=bool)])
+        return {"ggml": np.where(np.isnan(D), mean, D), "euclidean": self.D["euclidean"]}
 
 # %% ../../nbs/6_shell/62_outcome.ipynb #0b89f1bd
 def learn(

@@ -68,7 +68,7 @@ def shown(
 ) -> str:
     "A value as a reader wants it: three digits, small ones as powers."
     if isinstance(value, float):
-        return "" if value != value else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        return "" if value != value else f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
     return "" if value is None else str(value)[:200]
 
 # %% ../../nbs/6_shell/64_page.ipynb #61f0b593

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'CITE', 'JUDGED', 'RANKED', 'RANKED_TYPES', 'TYPED', 'TESTED', 'GRADES', 'GENES', 'ABOUT_GENES',
-           'ABOUT_SCORES', 'ABOUT_RANKS', 'TYPES', 'OF_TYPES', 'KEPT', 'PLACED', 'sample_table', 'make_report',
-           'largest_class', 'batch_alone', 'records', 'representation', 'noted', 'write_tables', 'methods_text',
-           'axes_text', 'what_was_taken', 'score_text', 'answer_lines', 'command_line', 'score_tables', 'training_text',
-           'page_sections', 'type_table', 'run_fit', 'write_report', 'run_place', 'place_lines', 'print_report',
-           'held_out_answers', 'run_evaluation', 'print_evaluation']
+           'ABOUT_SCORES', 'ABOUT_RANKS', 'KEPT', 'TYPES', 'OF_TYPES', 'PLACED', 'sample_table', 'largest_class',
+           'batch_alone', 'representation', 'judgement', 'gene_table', 'records', 'make_report', 'noted',
+           'write_tables', 'axes_text', 'what_was_taken', 'methods_text', 'score_text', 'answer_lines', 'command_line',
+           'score_tables', 'training_text', 'type_table', 'page_sections', 'write_json', 'write_report',
+           'draw_pictures', 'run_fit', 'place_lines', 'placed_report', 'run_place', 'print_report', 'held_out_answers',
+           'run_evaluation', 'print_evaluation']
 
 # %% ../../nbs/6_shell/65_report.ipynb #44a538c7
 import json
@@ -46,6 +47,76 @@ def sample_table(
         table = table.join(found.reset_index(drop=True))
     return table
 
+# %% ../../nbs/6_shell/65_report.ipynb #0702522d
+def largest_class(
+    distributions,  # Distributions
+) -> float:
+    "Accuracy of always naming the largest class, each donor counted once, as in the accuracies."
+    share = pd.crosstab(distributions.donors, distributions.labels, normalize="index").mean()
+    return float(share.max())
+
+# %% ../../nbs/6_shell/65_report.ipynb #13ca7f33
+def batch_alone(
+    distributions,  # Distributions with batches
+    target="classes",  # or "ordered"
+) -> float:
+    "Share of the samples that have the commonest class of their batch; correlation of numbers with their batch's mean."
+    if target == "ordered":
+        truth = pd.Series(distributions.classes)
+        return spearman(truth, truth.groupby(distributions.batches).transform("mean"))
+    return float(pd.crosstab(distributions.batches, distributions.labels).max(axis=1).sum() / len(distributions))
+
+# %% ../../nbs/6_shell/65_report.ipynb #2c5ba868
+def representation(
+    outcome,  # Outcome
+) -> dict:  # method: scores; empty without batches and without replicates
+    "How much of batches and donors is left in the distances that are shown."
+    data, known = outcome.distributions, {}
+    if data.batches is not None:
+        known["batches"] = data.batches
+    if len(np.unique(data.donors)) < len(data):
+        known["donors"] = data.donors
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what goes with the batch is named below the table
+        labels = as_classes(data, outcome.model.target).labels
+        return {m: representation_scores(D, labels, **known) for m, D in outcome.shown().items()} if known else {}
+
+# %% ../../nbs/6_shell/65_report.ipynb #acfb5bab
+def judgement(
+    outcome,  # Outcome
+) -> dict:  # for `make_report`
+    "Held-out figures, and what chance and the batch alone would get."
+    data, judged, target = outcome.distributions, outcome.judged, outcome.model.target
+    found = {} if judged is None else {
+        **summary(judged),
+        "splits": int(judged.scores.split.nunique()),
+        "p_value": p_value(judged),
+        "permutations": len(judged.chance),
+    }  # fmt: skip
+    found["chance"] = 0.0 if target == "ordered" else largest_class(as_classes(data, target))
+    return found if data.batches is None else {**found, "batch_alone": batch_alone(data, target)}
+
+# %% ../../nbs/6_shell/65_report.ipynb #997ee25d
+def gene_table(
+    outcome,  # Outcome; its model keeps what it needs to rank them again
+) -> pd.DataFrame:  # of `rank_genes`, with symbols and stability where they are known
+    "The features of the metric that is kept, best first."
+    data, judged = outcome.distributions, outcome.judged
+    keep_genes(outcome.model, data)
+    ranking = rank_genes(outcome.model, distributions=data)
+    if data.symbols is not None and "symbol" not in ranking:
+        ranking.insert(1, "symbol", ranking.gene.map(dict(zip(data.feature_names, data.symbols))))
+    if judged is not None:
+        ranking["stability"] = ranking.gene.map(dict(zip(data.feature_names, judged.stability)))
+    return ranking
+
+# %% ../../nbs/6_shell/65_report.ipynb #cfc7fcd0
+def records(
+    table,  # DataFrame
+) -> list:  # of dicts
+    "Rows for JSON, NaN as null."
+    return json.loads(table.to_json(orient="records", double_precision=15))
+
 # %% ../../nbs/6_shell/65_report.ipynb #70343d5e
 PACKAGES = ("ggml_nb", "numpy", "scipy", "torch", "pot", "scikit-learn", "anndata", "matplotlib")
 
@@ -61,16 +132,8 @@ def make_report(
     data, model = outcome.distributions, outcome.model
     known = as_classes(data, model.target)
     counts = dict(zip(known.class_names.astype(str).tolist(), np.bincount(known.labels).tolist()))
-    judged = {} if outcome.judged is None else {
-        **summary(outcome.judged),
-        "splits": int(outcome.judged.scores.split.nunique()),
-        "p_value": p_value(outcome.judged),
-        "permutations": len(outcome.judged.chance),
-    }  # fmt: skip
     return {
-        **judged,
-        "chance": 0.0 if model.target == "ordered" else largest_class(known),
-        **({} if data.batches is None else {"batch_alone": batch_alone(data, model.target)}),
+        **judgement(outcome),
         "metric": {
             "learned": int(model.n_axes_),
             "plain": len(model.components_) - int(model.n_axes_),
@@ -95,47 +158,6 @@ def make_report(
         "seconds": outcome.seconds,
         "versions": {package: version(package) for package in PACKAGES},
     }
-
-# %% ../../nbs/6_shell/65_report.ipynb #0702522d
-def largest_class(
-    distributions,  # Distributions
-) -> float:
-    "Accuracy of always naming the largest class, each donor counted once, as in the accuracies."
-    share = pd.crosstab(distributions.donors, distributions.labels, normalize="index").mean()
-    return float(share.max())
-
-# %% ../../nbs/6_shell/65_report.ipynb #13ca7f33
-def batch_alone(
-    distributions,  # Distributions with batches
-    target="classes",  # or "ordered"
-) -> float:
-    "Share of the samples that have the commonest class of their batch; correlation of numbers with their batch's mean."
-    if target == "ordered":
-        truth = pd.Series(distributions.classes)
-        return spearman(truth, truth.groupby(distributions.batches).transform("mean"))
-    return float(pd.crosstab(distributions.batches, distributions.labels).max(axis=1).sum() / len(distributions))
-
-# %% ../../nbs/6_shell/65_report.ipynb #cfc7fcd0
-def records(
-    table,  # DataFrame
-) -> list:  # of dicts
-    "Rows for JSON, NaN as null."
-    return json.loads(table.to_json(orient="records", double_precision=15))
-
-# %% ../../nbs/6_shell/65_report.ipynb #2c5ba868
-def representation(
-    outcome,  # Outcome
-) -> dict:  # method: scores; empty without batches and without replicates
-    "How much of batches and donors is left in the distances that are shown."
-    data, known = outcome.distributions, {}
-    if data.batches is not None:
-        known["batches"] = data.batches
-    if len(np.unique(data.donors)) < len(data):
-        known["donors"] = data.donors
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what goes with the batch is named below the table
-        labels = as_classes(data, outcome.model.target).labels
-        return {m: representation_scores(D, labels, **known) for m, D in outcome.shown().items()} if known else {}
 
 # %% ../../nbs/6_shell/65_report.ipynb #02d8cdc7
 @contextmanager
@@ -175,10 +197,11 @@ def write_tables(
 
 # %% ../../nbs/6_shell/65_report.ipynb #b7e10a6f
 CITE = """Distances between samples are 1-Wasserstein distances (exact optimal transport, certified to 1e-9) under a
-Mahalanobis ground metric of {axes}, learned from the labels of samples by Global Ground Metric Learning (Kuehn & Schaub, AISTATS 2025, arXiv:2506.15383)
-as implemented in ggml_nb {ggml_nb}, from {cells} points and {features} features of {samples} samples ({donors}
-donors){how}. {judged} {tested} Software: anndata {anndata} (Virshup et al. 2024), POT {pot} (Flamary et al. 2021),
-scikit-learn {scikit-learn} (Pedregosa et al. 2011), NumPy {numpy}, SciPy {scipy}, PyTorch {torch}. Seed {seed}."""
+Mahalanobis ground metric of {axes}, learned from the labels of samples by Global Ground Metric Learning
+(Kuehn & Schaub, AISTATS 2025, arXiv:2506.15383) as implemented in ggml_nb {ggml_nb}, from {cells} points and
+{features} features of {samples} samples ({donors} donors){how}. {judged} {tested} Software: anndata {anndata}
+(Virshup et al. 2024), POT {pot} (Flamary et al. 2021), scikit-learn {scikit-learn} (Pedregosa et al. 2011),
+NumPy {numpy}, SciPy {scipy}, PyTorch {torch}. Seed {seed}."""
 JUDGED = """Accuracy is that of 5 nearest neighbours, weighted by inverse distance, on held-out samples: {splits}
 half/half splits, stratified by class, the samples of a donor never on both sides, each second split with sides swapped;
 each donor counts once, and intervals are over donors (Jeffreys). Held-out distances are certified to 1e-4, between at
@@ -196,20 +219,6 @@ others 2024), and logistic regressions of the log-ratios and of the means of eac
 TESTED = """Features are ordered by their pattern, the difference of the {classes} along the metric over its standard
 error between donors (moderated t-tests, Smyth 2004; FDR by Benjamini and Yekutieli 2001)."""
 GRADES = "classes (numbers in order, in grades of equally many)"
-
-# %% ../../nbs/6_shell/65_report.ipynb #8105cfbc
-def methods_text(
-    report,  # dict of `make_report`
-) -> str:
-    "How it was done, ready to paste."
-    text, typed = (RANKED, RANKED_TYPES) if "spearman" in report else (JUDGED, TYPED)
-    judged = text.format(**report) if "splits" in report else "No sample was held out."
-    judged += f" {typed}" if "pilot" in report.get(headline(report), {}) else ""
-    if report.get("permutations"):
-        judged += f" The p-value comes from {report['permutations']} permutations of the labels of donors."
-    tested = TESTED.format(classes=GRADES if report["arguments"].get("target") == "ordered" else "classes")
-    how = {**report, **report["versions"], "judged": judged, "how": what_was_taken(report), "tested": tested}
-    return " ".join(CITE.format(axes=axes_text(report), **how).split())
 
 # %% ../../nbs/6_shell/65_report.ipynb #d4105931
 def axes_text(
@@ -245,6 +254,20 @@ def what_was_taken(
     if asked.get("batch_key"):
         parts.append(f"differences between batches ({asked['batch_key']}) taken out, and comparisons within one only")
     return "".join(f"; {part}" for part in parts)
+
+# %% ../../nbs/6_shell/65_report.ipynb #8105cfbc
+def methods_text(
+    report,  # dict of `make_report`
+) -> str:
+    "How it was done, ready to paste."
+    text, typed = (RANKED, RANKED_TYPES) if "spearman" in report else (JUDGED, TYPED)
+    judged = text.format(**report) if "splits" in report else "No sample was held out."
+    judged += f" {typed}" if "pilot" in report.get(headline(report), {}) else ""
+    if report.get("permutations"):
+        judged += f" The p-value comes from {report['permutations']} permutations of the labels of donors."
+    tested = TESTED.format(classes=GRADES if report["arguments"].get("target") == "ordered" else "classes")
+    how = {**report, **report["versions"], "judged": judged, "how": what_was_taken(report), "tested": tested}
+    return " ".join(CITE.format(axes=axes_text(report), **how).split())
 
 # %% ../../nbs/6_shell/65_report.ipynb #032befaf
 def score_text(
@@ -310,14 +333,19 @@ def command_line(
 # %% ../../nbs/6_shell/65_report.ipynb #95a03940
 GENES = ["gene", "symbol", "pattern", "weight", "higher_in", "difference", "p_value", "fdr", "stability"]
 
-ABOUT_GENES = """pattern: what differs between classes (or grades) along the metric, over its error between donors (of two
-classes, the sign is positive where the second is higher, on the whole); weight: the share of the
+ABOUT_GENES = """pattern: what differs between classes (or grades) along the metric, over its error between donors
+(of two classes, the sign is positive where the second is higher, on the whole); weight: the share of the
 metric. Direction and difference come from the samples' means (pseudobulk), beside the batch where one is
 named; stability is the share of held-out splits in which a gene was among the 50 of largest weight."""
 ABOUT_SCORES = """Held-out figures, mean and 95 % interval. Clusters of the held-out half against classes: ARI, adjusted
 Rand index (1 is best, 0 chance); MI, mutual information; VI, variation of information (0 is best), in nats."""
 ABOUT_RANKS = """Held-out figures, mean and 95 % interval: Spearman's correlation of numbers and answers (1 is best, 0
 chance)."""
+KEPT = {
+    "information_retention": "of the classes",
+    "batch_removal": "1 where neighbours do not tell the batch (nor what goes with it, as a class may)",
+    "replicate_robustness": "samples of a donor lie together",
+}
 
 # %% ../../nbs/6_shell/65_report.ipynb #e8f76c75
 def score_tables(
@@ -348,6 +376,39 @@ def training_text(
         return f"The start in closed form was kept: {why}."
     end = "stopped by itself" if report["converged"] else "stopped at the last epoch allowed (--max-epochs)"
     return f"{report['epochs']} epochs; training {end}."
+
+# %% ../../nbs/6_shell/65_report.ipynb #97174a11
+TYPES = """Each cell type: cells, mean share of a sample's cells in each class, and the distance of the classes' mean
+cells in the learned space (the largest of all pairs of classes). {figure} of a metric that
+is learned from, and sees, this type alone, in samples with ten such cells; low, high: its 95 % interval."""
+OF_TYPES = {
+    "classes": "accuracy: held-out balanced accuracy",
+    "ordered": "Classes are grades of the numbers; spearman: held-out correlation",
+}
+
+
+def type_table(
+    outcome,  # Outcome
+    cell_types,  # (N,) type of each point
+) -> pd.DataFrame:  # a row a type, the one that differs most first
+    "Which cell types are frequent where, and which differ."
+    data, found = as_classes(outcome.distributions, outcome.model.target), outcome.types
+    Z = outcome.model.transform(data.points)
+    kind, rows = np.asarray(cell_types).astype(str), []
+    for name in np.unique(kind):
+        mine, row = kind == name, {"type": name, "cells": int((kind == name).sum())}
+        share = np.bincount(data.sample[mine], minlength=len(data)) / np.diff(data.offsets)
+        centers = []
+        for c, label in enumerate(data.class_names):
+            row[f"share in {label}"] = float(share[data.labels == c].mean())
+            cells = mine & (data.labels[data.sample] == c)
+            centers += [Z[cells].mean(axis=0)] if cells.any() else []
+        apart = [np.linalg.norm(a - b) for a in centers for b in centers]
+        rows.append({**row, "distance of classes": float(max(apart))})
+    table = pd.DataFrame(rows)
+    by = "distance of classes" if found is None else headline(found)
+    table = table if found is None else table.merge(found, how="left")
+    return table.sort_values(by, ascending=False, kind="stable", ignore_index=True)
 
 # %% ../../nbs/6_shell/65_report.ipynb #f8c67ef7
 def page_sections(
@@ -382,43 +443,53 @@ def page_sections(
     ]
     return [section for section in sections if any(section.get(k) for k in ("tables", "pictures", "text", "code"))]
 
-# %% ../../nbs/6_shell/65_report.ipynb #97174a11
-TYPES = """Each cell type: cells, mean share of a sample's cells in each class, and the distance of the classes' mean
-cells in the learned space (the largest of all pairs of classes). {figure} of a metric that
-is learned from, and sees, this type alone, in samples with ten such cells; low, high: its 95 % interval."""
-OF_TYPES = {
-    "classes": "accuracy: held-out balanced accuracy",
-    "ordered": "Classes are grades of the numbers; spearman: held-out correlation",
-}
-KEPT = {
-    "information_retention": "of the classes",
-    "batch_removal": "1 where neighbours do not tell the batch (nor what goes with it, as a class may)",
-    "replicate_robustness": "samples of a donor lie together",
-}
+# %% ../../nbs/6_shell/65_report.ipynb #2065c4a9
+def write_json(
+    folder,  # Path
+    report,  # dict
+):
+    "report.json; what JSON does not know, such as a path, becomes text."
+    (folder / "report.json").write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
 
+# %% ../../nbs/6_shell/65_report.ipynb #82aae299
+def write_report(
+    folder,  # Path
+    report,  # dict
+    **parts,  # of the page
+):
+    "report.json and report.html."
+    asked = report["arguments"]
+    title, question = "What tells the classes apart", f"tell {' from '.join(map(str, report['classes']))}"
+    if asked.get("target") == "ordered":
+        title, question = (f"{verb} with the order of {asked.get('label_key')}" for verb in ("What goes", "go"))
+    data = f"{asked.get('file') or 'simulated'}; {report['samples']} samples of {report['donors']} donors"
+    data += f", {report['cells']} cells, {report['features']} features"
+    text = f"Question: which differences between cells {question}? Data: {data}{what_was_taken(report)}."
+    write_json(folder, report)
+    how = {"asked": text, "answer": answer_lines(report), "warnings": report["warnings"], **parts}
+    write_page(folder / "report.html", title=title, **how)
 
-def type_table(
+# %% ../../nbs/6_shell/65_report.ipynb #13553dcb
+def draw_pictures(
     outcome,  # Outcome
-    cell_types,  # (N,) type of each point
-) -> pd.DataFrame:  # a row a type, the one that differs most first
-    "Which cell types are frequent where, and which differ."
-    data, found = as_classes(outcome.distributions, outcome.model.target), outcome.types
-    Z = outcome.model.transform(data.points)
-    kind, rows = np.asarray(cell_types).astype(str), []
-    for name in np.unique(kind):
-        mine, row = kind == name, {"type": name, "cells": int((kind == name).sum())}
-        share = np.bincount(data.sample[mine], minlength=len(data)) / np.diff(data.offsets)
-        centers = []
-        for c, label in enumerate(data.class_names):
-            row[f"share in {label}"] = float(share[data.labels == c].mean())
-            cells = mine & (data.labels[data.sample] == c)
-            centers += [Z[cells].mean(axis=0)] if cells.any() else []
-        apart = [np.linalg.norm(a - b) for a in centers for b in centers]
-        rows.append({**row, "distance of classes": float(max(apart))})
-    table = pd.DataFrame(rows)
-    by = "distance of classes" if found is None else headline(found)
-    table = table if found is None else table.merge(found, how="left")
-    return table.sort_values(by, ascending=False, kind="stable", ignore_index=True)
+    folder,  # Path
+    ranking,  # DataFrame of `gene_table`
+    seed,
+    cell_types=None,  # (N,) type of each point
+    umap=False,  # maps by UMAP
+    formats=("svg", "png"),
+):  # dict of method and (n, 2) map of the samples; dict of name and picture, as `as_picture` gives it
+    "Draw everything: files in the folder, and the same for the page."
+    embed = mds_embedding
+    if umap:
+        from ggml_nb.evaluation.pictures import umap_embedding as embed
+    embeddings, drawn = {method: embed(D) for method, D in outcome.shown().items()}, {}
+    for picture in all_pictures(outcome, embeddings, ranking, seed, cell_types, umap):
+        save_picture(picture, folder, {"svg", *formats})
+        drawn[picture.name] = as_picture(picture, folder)
+        if "svg" not in formats:
+            (folder / f"{picture.name}.svg").unlink()
+    return embeddings, drawn
 
 # %% ../../nbs/6_shell/65_report.ipynb #912f3edd
 @one_blas_thread  # many small problems: more threads wait for each other
@@ -441,49 +512,43 @@ def run_fit(
     "Judge on held-out halves, learn from all, write everything."
     with noted() as found:
         outcome = learn(distributions, model, seed, n_euclidean, keep, n_splits, n_permutations, cell_types)
-        keep_genes(model, distributions)
-        ranking = rank_genes(model, distributions=distributions)
-    genes = distributions.feature_names
-    if distributions.symbols is not None and "symbol" not in ranking:
-        ranking.insert(1, "symbol", ranking.gene.map(dict(zip(genes, distributions.symbols))))
-    if outcome.judged is not None:
-        ranking["stability"] = ranking.gene.map(dict(zip(genes, outcome.judged.stability)))
+        ranking = gene_table(outcome)
     with timed(outcome.seconds, "pictures"):
-        embed = mds_embedding
-        if umap:
-            from ggml_nb.evaluation.pictures import umap_embedding as embed
-        embeddings = {method: embed(D) for method, D in outcome.shown().items()}
-        pictures = all_pictures(outcome, embeddings, ranking, seed, cell_types, umap)
-        for picture in pictures:
-            save_picture(picture, folder, {"svg", *formats})
+        embeddings, drawn = draw_pictures(outcome, folder, ranking, seed, cell_types, umap, formats)
     remember_wide(model, distributions)
     write_tables(folder, outcome, embeddings, ranking)
     report = make_report(outcome, seed, arguments, ranking, [*messages, *found])
     types = None if cell_types is None else type_table(outcome, cell_types)
     report |= {} if types is None else {"cell_types": records(types)}
-    drawn = {picture.name: as_picture(picture, folder) for picture in pictures}
     write_report(folder, report, sections=page_sections(report, outcome, ranking, drawn, types))
-    for picture in pictures if "svg" not in formats else ():
-        (folder / f"{picture.name}.svg").unlink()
     return report
 
-# %% ../../nbs/6_shell/65_report.ipynb #82aae299
-def write_report(
-    folder,  # Path
-    report,  # dict
-    **parts,  # of the page
-):
-    "report.json and report.html."
-    asked = report["arguments"]
-    title, question = "What tells the classes apart", f"tell {' from '.join(map(str, report['classes']))}"
-    if asked.get("target") == "ordered":
-        title, question = (f"{verb} with the order of {asked.get('label_key')}" for verb in ("What goes", "go"))
-    data = f"{asked.get('file') or 'simulated'}; {report['samples']} samples of {report['donors']} donors"
-    data += f", {report['cells']} cells, {report['features']} features"
-    text = f"Question: which differences between cells {question}? Data: {data}{what_was_taken(report)}."
-    (folder / "report.json").write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
-    how = {"asked": text, "answer": answer_lines(report), "warnings": report["warnings"], **parts}
-    write_page(folder / "report.html", title=title, **how)
+# %% ../../nbs/6_shell/65_report.ipynb #f820d521
+def place_lines(
+    report,  # dict of `placed_report`
+) -> list:  # of str
+    "What came out, in two lines."
+    counts = [f"{n} {name}" for name, n in report["classes"].items()]
+    counts += [f"{len(report['far'])} too far to say"] if report["far"] else []
+    far = f"Farther from all known samples than any of them: {', '.join(report['far']) or 'none'}."
+    return [f"{len(report['placed'])} new samples: {', '.join(counts)}", far]
+
+# %% ../../nbs/6_shell/65_report.ipynb #8a503820
+def placed_report(
+    placement,  # Placement
+    arguments,  # dict
+    messages=(),  # warnings of the run
+) -> dict:  # what report.json holds
+    "Who is where, and how many are too far to say."
+    table = placement.table.rename_axis("sample").reset_index()
+    far = table[table[["ratio", "ratio_all"]].max(axis=1) > 1]
+    near = table[~table["sample"].isin(far["sample"])].predicted
+    counts = near.value_counts().to_dict()
+    if table.vote.isna().all() and len(near):  # numbers
+        counts = {f"between {near.min():.3g} and {near.max():.3g}": len(near)}
+    report = {"placed": records(table), "classes": counts, "far": far["sample"].astype(str).tolist()}
+    report |= {"known": len(placement.labels), "arguments": arguments, "warnings": list(messages)}
+    return report | {"versions": {package: version(package) for package in PACKAGES}}
 
 # %% ../../nbs/6_shell/65_report.ipynb #3640d980
 PLACED = """Class and its share of the vote, the nearest known sample and the distance to it. ratio and ratio_all: that
@@ -500,21 +565,13 @@ def run_place(
     messages=(),  # warnings of the run
 ) -> dict:  # what report.json holds
     "placement.csv, distances.csv, the map, report.json and report.html of new samples."
-    table = placement.table.rename_axis("sample").reset_index()
-    far = table[table[["ratio", "ratio_all"]].max(axis=1) > 1]
-    near = table[~table["sample"].isin(far["sample"])].predicted
-    counts = near.value_counts().to_dict()
-    if table.vote.isna().all() and len(near):  # numbers
-        counts = {f"between {near.min():.3g} and {near.max():.3g}": len(near)}
+    table, report = placement.table.rename_axis("sample").reset_index(), placed_report(placement, arguments, messages)
     write_csv(table, folder / "placement.csv")
     write_csv(placement.distances, folder / "distances.csv", index=True, index_label="sample")
     text = "Known samples (dots, by class) and new ones (diamonds, by the class that is suggested), flattened to a map."
     picture = Picture("patients", text, lambda ax: below(plot_placement(placement, ax, "")), (5.6, 5))
     save_picture(picture, folder, {"svg", *formats})
-    report = {"placed": records(table), "classes": counts, "far": far["sample"].astype(str).tolist()}
-    report |= {"known": len(placement.labels), "arguments": arguments, "warnings": list(messages)}
-    report |= {"versions": {package: version(package) for package in PACKAGES}}
-    (folder / "report.json").write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
+    write_json(folder, report)
     sections = [
         {"title": "New samples", "tables": [as_table(table, PLACED)], "pictures": [as_picture(picture, folder)]},
         {"title": "Run it again", "code": command_line(arguments)},
@@ -525,16 +582,6 @@ def run_place(
     if "svg" not in formats:
         (folder / "patients.svg").unlink()
     return report
-
-# %% ../../nbs/6_shell/65_report.ipynb #f820d521
-def place_lines(
-    report,  # dict of `run_place`
-) -> list:  # of str
-    "What came out, in two lines."
-    counts = [f"{n} {name}" for name, n in report["classes"].items()]
-    counts += [f"{len(report['far'])} too far to say"] if report["far"] else []
-    far = f"Farther from all known samples than any of them: {', '.join(report['far']) or 'none'}."
-    return [f"{len(report['placed'])} new samples: {', '.join(counts)}", far]
 
 # %% ../../nbs/6_shell/65_report.ipynb #e2c03b60
 def print_report(
@@ -591,7 +638,7 @@ def run_evaluation(
     figures = {m: {x: {"mean": mean.loc[m, x], "std": std.loc[m, x]} for x in mean} for m in mean.index}
     report = {"splits": n_splits, "samples": len(distributions), "euclidean_cells": n_euclidean, **figures}
     report |= {"arguments": arguments, "versions": {package: version(package) for package in PACKAGES}}
-    (folder / "report.json").write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
+    write_json(folder, report)
     return report
 
 # %% ../../nbs/6_shell/65_report.ipynb #dfa28ee7
