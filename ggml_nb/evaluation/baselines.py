@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FIXED', 'BASELINES', 'LINEAR', 'SUMMARIES', 'TYPED', 'METHODS', 'labelled_points', 'pivoted_cholesky',
            'mend_metric_learn', 'learn_baseline', 'group_means', 'kinds_of', 'shares', 'summary', 'linear_answers',
-           'pca_axes', 'pilot_distances', 'PaperGGML', 'check_metric', 'as_methods']
+           'pca_axes', 'pilot_distances', 'PaperGGML', 'check_metric', 'as_method', 'as_methods']
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #4fa4737c
 import importlib.util
@@ -26,10 +26,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..method.mahalanobis import as_matrix, project
-from ..solver.pairs import PairwiseTransport
+from ..solver.pairs import PairwiseTransport, all_pairs
 from ..estimator.estimator import GGML, check_parameters
 from ..method.transport import ground_distances
-from ..solver.pairs import all_pairs
 from ..method.arrays import warn
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #0922d348
@@ -251,40 +250,52 @@ def check_metric(
         raise ValueError(f"{text} that {'sparse' if sparse_points else 'dense'} points have ({error})") from None
 
 # %% ../../nbs/4_evaluation/44_baselines.ipynb #e38c5366
+def as_method(
+    name,  # str
+    method,  # name, (k, d) matrix or estimator
+    distributions,  # Distributions
+    rank,  # k
+    seed,
+):  # name, (k, d) ndarray or estimator
+    "Check one method, and put GGML's parameters where its name stands."
+    ours = {
+        "ggml": lambda: GGML(rank=rank, random_state=seed),
+        "ggml-paper": lambda: PaperGGML(rank, seed=seed),
+        "ggml-paper-constant": lambda: PaperGGML(rank, lr=0.01, decay=1, epochs=30, seed=seed),
+    }
+    if not isinstance(name, str):
+        raise TypeError(f"methods must have names, got {name!r}; write {{'a name': ...}}")
+    if isinstance(method, BaseEstimator):
+        if isinstance(method, GGML):  # others check themselves
+            check_parameters(method)
+        return method
+    if callable(method):
+        raise TypeError(f"methods[{name!r}] must be a name, a matrix or an estimator, got {method!r}")
+    if not isinstance(method, str):
+        return as_matrix(method, distributions.d, f"methods[{name!r}]")
+    if method in ours:
+        return ours[method]()
+    if method in BASELINES and importlib.util.find_spec("metric_learn") is None:
+        raise ImportError(f"method {method!r} needs metric-learn: pip install 'ggml_nb[baselines]'")
+    if method not in METHODS:
+        check_metric(method, sparse.issparse(distributions.points))
+    return method
+
+# %% ../../nbs/4_evaluation/44_baselines.ipynb #0cefe9f5
 def as_methods(
     methods,  # names, or dict of names and methods
     distributions,  # Distributions
     rank,  # k
     seed,
     types=None,  # (N,) type of each point, or None
-):  # dict of names, and names, GGML or (k, d) ndarray
-    "Check the methods, put GGML's parameters where its names stand, and leave out those that lack cell types."
-    ours = {
-        "ggml": lambda: GGML(rank=rank, random_state=seed),
-        "ggml-paper": lambda: PaperGGML(rank, seed=seed),
-        "ggml-paper-constant": lambda: PaperGGML(rank, lr=0.01, decay=1, epochs=30, seed=seed),
-    }
+):  # dict of names, and names, estimators or (k, d) ndarrays
+    "Check the methods before any work, and leave out those that lack cell types."
     if isinstance(methods, str):
         raise ValueError(f"methods must be a list of names or a dict, got {methods!r}; write [{methods!r}]")
     if not isinstance(methods, (dict, list, tuple)) or not len(methods):
         raise TypeError(f"methods must be a list of names, or a dict of names and methods, got {methods!r}")
     methods = dict(methods) if isinstance(methods, dict) else {name: name for name in methods}
-    for name, method in methods.items():
-        if not isinstance(name, str):
-            raise TypeError(f"methods must have names, got {name!r}; write {{'a name': ...}}")
-        if isinstance(method, BaseEstimator):
-            if isinstance(method, GGML):  # others check themselves
-                check_parameters(method)
-        elif callable(method):
-            raise TypeError(f"methods[{name!r}] must be a name, a matrix or an estimator, got {method!r}")
-        elif not isinstance(method, str):
-            methods[name] = as_matrix(method, distributions.d, f"methods[{name!r}]")
-        elif method in ours:
-            methods[name] = ours[method]()
-        elif method in BASELINES and importlib.util.find_spec("metric_learn") is None:
-            raise ImportError(f"method {method!r} needs metric-learn: pip install 'ggml_nb[baselines]'")
-        elif method not in METHODS:
-            check_metric(method, sparse.issparse(distributions.points))
+    methods = {name: as_method(name, method, distributions, rank, seed) for name, method in methods.items()}
     left_out = [name for name, method in methods.items() if types is None and str(method) in TYPED]
     if len(left_out) == len(methods):
         raise ValueError(f"methods: {', '.join(left_out)} need cell_types, the type of each point")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'MARKERS', 'sorted_classes', 'class_colors', 'as_text', 'axes_of', 'check_one_each', 'legend_below',
-           'plot_clustermap', 'mds_embedding', 'umap_embedding', 'plot_embedding', 'calibrated_f1',
+           'draw_bars', 'plot_clustermap', 'mds_embedding', 'umap_embedding', 'plot_embedding', 'calibrated_f1',
            'replicate_robustness', 'pseudotime', 'representation_scores']
 
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #7d1f4b20
@@ -120,6 +120,28 @@ def legend_below(
     how = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "frameon": False, "fontsize": 8}
     return ax.legend(handles=handles, ncols=int(np.clip(room // (4.8 * longest + 38), 1, 4)), **how)
 
+# %% ../../nbs/4_evaluation/47_pictures.ipynb #6b7e3db8
+def draw_bars(
+    ax,  # matplotlib Axes of a clustermap
+    bars,  # dict of title and (n,) values, or (values, dict of value and colour)
+    order,  # (n,) rows from top to bottom
+    colors,  # dict of class and colour
+):  # dict of class or value and colour
+    "A bar each, farther and farther to the left of the classes, in colours that neither they nor other bars have."
+    from matplotlib.colors import to_rgb
+
+    for place, (name, values) in enumerate(bars.items()):
+        first = len(colors) % len(COLORS)  # no colour twice, while they last
+        others = (COLORS[first:] + COLORS[:first]) * (1 + len(order) // len(COLORS))
+        own = values[1] if isinstance(values, tuple) else class_colors(values, others)
+        values = text_of(values[0] if isinstance(values, tuple) else values)
+        strip = ax.inset_axes([-0.105 - 0.05 * place, 0, 0.04, 1])
+        strip.imshow([[to_rgb(own[values[i]])] for i in order], aspect="auto", interpolation="nearest")
+        strip.axis("off")
+        strip.text(0.5, 1.01, as_text(name, 20), transform=strip.transAxes, rotation=90, ha="center", fontsize=7)
+        colors = {**colors, **{f"{name}: {value}": color for value, color in own.items()}}
+    return colors
+
 # %% ../../nbs/4_evaluation/47_pictures.ipynb #dbc63dee
 def plot_clustermap(
     D,  # (n, n) distances
@@ -147,16 +169,7 @@ def plot_clustermap(
     least = D[~np.eye(len(D), dtype=bool)].min(initial=np.inf)  # the diagonal is 0 in any case
     image = ax.imshow(D[np.ix_(order, order)], cmap=cmap, aspect="auto", vmin=least if np.isfinite(least) else None)
     side.imshow(np.array([[to_rgb(colors[labels[i]])] for i in order]), aspect="auto", interpolation="nearest")
-    for place, (name, values) in enumerate((bars or {}).items()):
-        first = len(colors) % len(COLORS)  # no colour twice, while they last
-        others = (COLORS[first:] + COLORS[:first]) * (1 + len(D) // len(COLORS))
-        own = values[1] if isinstance(values, tuple) else class_colors(values, others)
-        values = text_of(values[0] if isinstance(values, tuple) else values)
-        strip = ax.inset_axes([-0.105 - 0.05 * place, 0, 0.04, 1])
-        strip.imshow([[to_rgb(own[values[i]])] for i in order], aspect="auto", interpolation="nearest")
-        strip.axis("off")
-        strip.text(0.5, 1.01, as_text(name, 20), transform=strip.transAxes, rotation=90, ha="center", fontsize=7)
-        colors = {**colors, **{f"{name}: {value}": color for value, color in own.items()}}
+    colors = draw_bars(ax, bars or {}, order, colors)
     top.axis("off")
     side.axis("off")
     ax.set(xticks=[], yticks=[])
