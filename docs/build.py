@@ -44,7 +44,8 @@ learned_record fitted_distributions project_anndata sample_means plot_genes plot
 metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top warn_of_gap check_problem
 as_power refuse_fractions read_colors check_result kinds_of axes_of check_one_each as_seed refuse_masked
 check_counts check_index check_path list_of_clouds generator_of as_array unsettled solve_dense stored_colors learned_rows
-learned_target placement_table plain_answers
+learned_target placement_table plain_answers filtered learned_from scanpys_genes values_of is_network uses_torch stack_weights judgement
+as_method split_quality score_table draw_bars known_samples draw_world draw_cells
 """.split()
 )  # exported functions of the core path whose code is not what the lesson is about: folded under their name
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
@@ -67,7 +68,7 @@ def folded_as(source):
         return "Check of the arguments"
     if re.search(r"^(quiz|moving)\(", source, re.M):
         return "Code of the question" if "\nquiz(" in f"\n{source}" else "Code of the figure"
-    if source.startswith("for wrong in"):
+    if re.match(r"(?:.*\n){0,3}for wrong in", source):
         return "Code of what it refuses"
     if "plt.subplots(" in source or "plt.figure(" in source:
         return "Code of the figure"
