@@ -38,14 +38,15 @@ PLUMBING = set(
     """
 take subset subsample as_matrix row_blocks plot_ellipse match_features some_names ground_distances search_basis
 reduce_points scale_features training_coordinates make_problem make_transport one_torch_thread start_stays
-warn_of_doubts grouped_split mend_split split_distributions clustering_scores as_model one_split answer_table ask strata
-shuffle_within partition other_labellings majority_answers accuracy_interval spearman_interval read_clouds fit_anndata write_result
-learned_record fitted_distributions project_anndata sample_means plot_genes plot_ranking class_means learned_axes
-metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top warn_of_gap check_problem
-as_power refuse_fractions read_colors check_result kinds_of axes_of check_one_each as_seed refuse_masked
-check_counts check_index check_path list_of_clouds generator_of as_array unsettled solve_dense stored_colors learned_rows
-learned_target placement_table plain_answers filtered learned_from scanpys_genes values_of is_network uses_torch stack_weights judgement
-as_method split_quality score_table draw_bars known_samples draw_world draw_cells
+warn_of_doubts grouped_split mend_split split_distributions clustering_scores as_model one_split answer_table ask
+strata shuffle_within partition other_labellings majority_answers accuracy_interval spearman_interval read_clouds
+fit_anndata write_result learned_record fitted_distributions project_anndata sample_means plot_genes plot_ranking
+class_means learned_axes metric_matrix pseudobulk_test donor_cells residuals known_patterns donor_half check_top
+warn_of_gap check_problem as_power refuse_fractions read_colors check_result kinds_of axes_of check_one_each as_seed
+refuse_masked check_counts check_index check_path list_of_clouds generator_of as_array unsettled solve_dense
+stored_colors learned_rows learned_target placement_table plain_answers filtered learned_from scanpys_genes values_of
+is_network uses_torch stack_weights judgement as_method split_quality score_table draw_bars known_samples draw_world
+draw_cells
 """.split()
 )  # exported functions of the core path whose code is not what the lesson is about: folded under their name
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
