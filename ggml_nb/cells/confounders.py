@@ -25,7 +25,7 @@ def sample_columns(
     first, found = np.unique(sample, return_index=True)[1], {}
     for column in obs:
         values = obs[column]
-        if getattr(values.dtype, "kind", "O") == "f":  # a measurement is no batch
+        if getattr(values.dtype, "kind", "O") == "f" and (values % 1 > 0).any():  # a measurement is no batch
             continue
         codes = values.cat.codes if isinstance(values.dtype, pd.CategoricalDtype) else pd.factorize(values)[0]
         codes = np.asarray(codes)
@@ -102,11 +102,11 @@ def candidate_columns(
     keys,  # columns that are needed in any case
     max_gb=MAX_GB,
 ) -> pd.DataFrame:
-    "Of a table in memory all columns; of one in a file the keys and the categories, which are cheap to read."
+    "Of a table in memory all columns; of one in a file the keys, categories and numbers, which are cheap to read."
     if not in_file(frame):
         return read_table(frame, pd.Index(columns_of(frame)).drop_duplicates(keep=False), "obs")
-    groups = [name for name in columns_of(frame) if name in frame and not hasattr(child(frame, name), "dtype")]
-    coded = [name for name in groups if "codes" in child(frame, name)]
+    there = {name: child(frame, name) for name in columns_of(frame) if name in frame}
+    coded = [name for name, x in there.items() if (x.dtype.kind in "biuf" if hasattr(x, "dtype") else "codes" in x)]
     try:
         return read_table(frame, [*keys, *coded], "obs", max_gb)
     except ValueError:  # a damaged column that nobody asked for
