@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['LEARNED', 'SHRINKAGE', 'MATRIX', 'NETWORK', 'BESIDE', 'CLOUDS', 'CHECKPOINT', 'check_path', 'write_file', 'write_npz',
            'read_npz', 'plain', 'params_json', 'probe', 'save_metric', 'check_learned', 'check_beside', 'with_weights',
-           'load_metric', 'fingerprint', 'refused', 'Checkpoint', 'like', 'check_tree', 'resume_plans']
+           'clouds_of', 'estimator_of', 'load_metric', 'fingerprint', 'refused', 'Checkpoint', 'like', 'check_tree',
+           'resume_plans']
 
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #dc9b7b12
 import copy
@@ -65,7 +66,7 @@ def write_npz(
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #d61220fa
 def read_npz(
     path,  # file written by `write_npz`
-    name,  # an array that it must hold
+    name,  # of an array that it must hold
     what,  # what it should be, for the error message
     only=None,  # names of the arrays to read, default all
 ) -> dict:  # its arrays
@@ -94,10 +95,10 @@ def plain(
 ):
     "Arrays as lists, a network as its layers, their settings, weights and `forward`s, anything else as text."
     if is_network(value):
-        steps = [getattr(type(layer).forward, "__code__", None) for layer in value.modules()]
+        codes = [getattr(type(layer).forward, "__code__", None) for layer in value.modules()]
         steps = [
             (c.co_code.hex(), c.co_names, [x for x in c.co_consts if isinstance(x, (int, float, str))])
-            for c in steps
+            for c in codes
             if c
         ]
         own = [(k, v) for layer in value.modules() for k, v in vars(layer).items() if k[0] != "_" and k != "training"]
@@ -114,7 +115,7 @@ MATRIX, NETWORK = ("components_",), ("input_scale_", "input_center_")  # what th
 BESIDE = ("wide_", "patterns_", "genes_")
 CLOUDS = ("points", "sample", "labels", "weights", "sample_names", "class_names", "groups", "batches")
 
-
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #bd6c256b
 def params_json(
     model,  # GGML
 ) -> str:
@@ -185,7 +186,7 @@ def check_beside(
     model,  # GGML, as read
     arrays,  # dict from the file
 ):
-    "What lessons 37b, 54 and 56 keep beside a metric: one entry a feature, finite, and clouds that are some."
+    "What lessons 37b, 54 and 56 keep beside a metric: a finite entry a feature, and clouds as those of the fit."
     d, parts = np.size(model.scale_), {name: array for name, array in arrays.items() if name.startswith(BESIDE)}
     for name, array in parts.items():
         if array.dtype.kind not in "Ufiub" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
@@ -221,13 +222,55 @@ def with_weights(
         raise ValueError(f"metric is not the network that was learned: {error}") from None
     return network
 
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #5b25a1c6
+def clouds_of(
+    arrays,  # dict from the file
+) -> Distributions:
+    "The clouds of the fit in k dimensions. Version 0.1 let several have one name: they are told apart by number."
+    clouds = {k: arrays[f"clouds_{k}"] for k in CLOUDS if f"clouds_{k}" in arrays}
+    names = clouds.get("sample_names", np.empty(0))
+    if len(np.unique(names)) < len(names):  # which version 0.1 allowed
+        clouds["sample_names"] = [f"{name} ({i})" for i, name in enumerate(names)]
+    return Distributions(**clouds)
+
+# %% ../../nbs/3_estimator/37e_checkpoint.ipynb #5b1598a1
+def estimator_of(
+    cls,  # GGML
+    arrays,  # dict from the file
+    learned,  # was it a network?
+):  # GGML
+    "The estimator that was saved, but for a network's weights."
+    params = dict(json.loads(str(arrays["params"])))
+    model = cls(**{name: params[name] for name in cls._get_param_names() if name in params})
+    for name in (*LEARNED, *(NETWORK if learned else MATRIX)):
+        setattr(model, name, arrays[name][()])
+    model.shrinkage_, model.n_axes_ = 0.0, 0 if learned else len(model.components_)
+    for name in set(SHRINKAGE) & set(arrays):
+        setattr(model, name, arrays[name][()].item())
+    model.source_ = json.loads(str(arrays["source"]))
+    model.mean_ = arrays.get("mean_", arrays.get("wide_mean", np.zeros(np.size(model.scale_))))
+    check_learned(model)
+    if "clouds_points" in arrays:
+        model.clouds_ = clouds_of(arrays)
+        if not learned and model.clouds_.d != len(model.components_):
+            raise ValueError(f"its clouds have {model.clouds_.d} coordinates, not {len(model.components_)}")
+    check_beside(model, arrays)
+    if "wide_points" in arrays:
+        model.wide_ = {name[5:]: value for name, value in arrays.items() if name.startswith("wide_")}
+    if "patterns_overall" in arrays:
+        from ggml_nb.estimator.patterns import Patterns
+
+        model.patterns_ = Patterns(**{name: arrays[f"patterns_{name}"] for name in Patterns._fields})
+    model.genes_ = {name[6:]: value for name, value in arrays.items() if name.startswith("genes_")}
+    return model
+
 # %% ../../nbs/3_estimator/37e_checkpoint.ipynb #41b799b3
 def load_metric(
     cls,  # GGML
     path,  # file written by `save_metric`
     metric=None,  # torch.nn.Module: the architecture, where a network was learned
 ):  # GGML
-    "Read what `save_metric` wrote; parameters of an older version that are gone have no say."
+    "Read what `save_metric` wrote."
     what = "a metric written by GGML.save"
     arrays = read_npz(path, "params", what)
     learned = "input_scale_" in arrays
@@ -239,32 +282,7 @@ def load_metric(
         )
         raise ValueError(f"metric: {path} {how}, got {metric!r}")
     try:
-        params = dict(json.loads(str(arrays["params"])))
-        model = cls(**{name: params[name] for name in cls._get_param_names() if name in params})
-        for name in (*LEARNED, *(NETWORK if learned else MATRIX)):
-            setattr(model, name, arrays[name][()])
-        model.shrinkage_, model.n_axes_ = 0.0, 0 if learned else len(model.components_)
-        for name in set(SHRINKAGE) & set(arrays):
-            setattr(model, name, arrays[name][()].item())
-        model.source_ = json.loads(str(arrays["source"]))
-        model.mean_ = arrays.get("mean_", arrays.get("wide_mean", np.zeros(np.size(model.scale_))))
-        check_learned(model)
-        if "clouds_points" in arrays:
-            clouds = {k: arrays[f"clouds_{k}"] for k in CLOUDS if f"clouds_{k}" in arrays}
-            names = clouds.get("sample_names", np.empty(0))
-            if len(np.unique(names)) < len(names):  # which version 0.1 allowed
-                clouds["sample_names"] = [f"{name} ({i})" for i, name in enumerate(names)]
-            model.clouds_ = Distributions(**clouds)
-            if not learned and model.clouds_.d != len(model.components_):
-                raise ValueError(f"its clouds have {model.clouds_.d} coordinates, not {len(model.components_)}")
-        check_beside(model, arrays)
-        if "wide_points" in arrays:
-            model.wide_ = {name[5:]: value for name, value in arrays.items() if name.startswith("wide_")}
-        if "patterns_overall" in arrays:
-            from ggml_nb.estimator.patterns import Patterns
-
-            model.patterns_ = Patterns(**{name: arrays[f"patterns_{name}"] for name in Patterns._fields})
-        model.genes_ = {name[6:]: value for name, value in arrays.items() if name.startswith("genes_")}
+        model = estimator_of(cls, arrays, learned)
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"{path} is not {what}: {error}") from None
     if learned:
@@ -357,9 +375,9 @@ def like(
     array,  # from the file
     parameter,  # that it is for
 ) -> np.ndarray:  # of the same type
-    "Finite numbers of the same shape; a smaller one would be repeated without a word. (Adam's step is one number.)"
+    "Finite numbers of the same shape; a smaller one would be repeated without a word."
     want = values_of(parameter)
-    if array.dtype.kind not in "fiu" or array.shape not in (want.shape, ()) or not np.isfinite(array).all():
+    if array.dtype.kind not in "fiu" or array.shape != want.shape or not np.isfinite(array).all():
         raise ValueError(f"it holds {array.dtype} {array.shape} where {want.shape} finite numbers are due")
     return array.astype(want.dtype)
 
@@ -419,5 +437,6 @@ def resume(
             run.stopping.tensors[i] = like(file[f"best{i}"], tensor)
         for i, parameter in enumerate(run.mapping.parameters()):
             if f"adam{i}_step" in file:
-                run.optimizer.state[i] = {name: like(file[f"adam{i}_{name}"], parameter) for name in MOMENTS}
+                due = dict.fromkeys(MOMENTS, parameter) | {"step": np.zeros(())}
+                run.optimizer.state[i] = {name: like(file[f"adam{i}_{name}"], due[name]) for name in MOMENTS}
         resume_plans(run.transport, file)

@@ -9,7 +9,6 @@ __all__ = ['MOMENTS', 'with_points', 'Parameter', 'values_of', 'is_network', 'in
 # %% ../../nbs/3_estimator/34_epoch.ipynb #c8442353
 import copy
 import sys
-import sys
 
 import numpy as np
 

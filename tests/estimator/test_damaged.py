@@ -141,20 +141,22 @@ def fit(path, epochs):
 
 def spoil_tree(parent, how):
     parent = parent.copy()
-    parent[:] = {"far": 10**6, "negative": -5, "no root": 0}.get(how, parent)
+    parent[:] = {"far": 10**6, "negative": -5, "no-root": 0}.get(how, parent)
     if how == "circle":
         parent[1], parent[30] = 30, 1
     return parent
 
 
 @pytest.mark.parametrize(
-    "how", ["far", "negative", "no root", "short", "W", "moments", "NaN", "pairs", "progress", "rng"]
+    "how", "far negative no-root circle short W number moments step NaN pairs progress rng".split()
 )
 def test_a_damaged_checkpoint_is_refused(checkpoint, tmp_path, how):
     arrays = dict(np.load(checkpoint))
     change = {
         "short": {"plan_flow": arrays["plan_flow"][:-3]},
         "W": {"now0": arrays["now0"][:1]},
+        "number": {"now0": arrays["now0"][0, 0]},
+        "step": {"adam0_step": np.ones((2, 4))},
         "moments": {"adam0_exp_avg": arrays["adam0_exp_avg"][:, :1]},
         "NaN": {"best0": arrays["best0"] * np.nan},
         "pairs": {"known": arrays["known"] + 10**6},
