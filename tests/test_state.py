@@ -96,7 +96,8 @@ def test_fits_in_threads_leave_the_number_of_threads():
         assert set(threads()[0]) <= {1}
         second.__exit__()
         assert threads() == before
-        fits = [threading.Thread(target=GGML(reg=0.01, max_epochs=2, random_state=0).fit, args=(data,)) for _ in range(4)]
+        models = [GGML(reg=0.01, max_epochs=2, random_state=0) for _ in range(4)]
+        fits = [threading.Thread(target=model.fit, args=(data,)) for model in models]
         for fit in fits:
             fit.start()
             time.sleep(0.02)

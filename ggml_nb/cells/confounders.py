@@ -105,10 +105,15 @@ def candidate_columns(
     "Of a table in memory all columns; of one in a file the keys, categories and numbers, which are cheap to read."
     if not in_file(frame):
         return read_table(frame, pd.Index(columns_of(frame)).drop_duplicates(keep=False), "obs")
-    there = {name: child(frame, name) for name in columns_of(frame) if name in frame}
-    coded = [name for name, x in there.items() if (x.dtype.kind in "biuf" if hasattr(x, "dtype") else "codes" in x)]
+    quick = []
+    for name in columns_of(frame):
+        column = child(frame, name) if name in frame else {}
+        if not hasattr(column, "dtype") and "mask" in column:  # numbers of which some are missing
+            column = child(column, "values")
+        if column.dtype.kind in "biuf" if hasattr(column, "dtype") else "codes" in column:
+            quick.append(name)
     try:
-        return read_table(frame, [*keys, *coded], "obs", max_gb)
+        return read_table(frame, [*keys, *quick], "obs", max_gb)
     except ValueError:  # a damaged column that nobody asked for
         return read_table(frame, keys, "obs", max_gb)
 

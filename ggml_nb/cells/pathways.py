@@ -19,6 +19,7 @@ from sklearn.utils import check_scalar
 from .genes import check_top, handy, learned_axes, shares
 from ..evaluation.evaluation import check_result
 from ..evaluation.pictures import axes_of
+from ..method.arrays import warn
 
 # %% ../../nbs/5_cells/55_pathways.ipynb #352ee600
 def gene_interactions(
@@ -110,6 +111,9 @@ def as_gene_sets(
         )
     table = ranking.assign(gene=names[max(found, key=found.get)]).drop_duplicates("gene")
     known = {name: set(table.gene).intersection(map(str, genes)) for name, genes in sets.items()}
+    if empty := [name for name, genes in known.items() if not genes]:
+        which = f"{len(empty)} of {len(sets)} sets share no gene with the ranking and are left out"
+        warn(f"gene_sets: {which}: {', '.join(empty[:3])}{', ...' if len(empty) > 3 else ''}")
     return table, {name: genes for name, genes in known.items() if genes}
 
 # %% ../../nbs/5_cells/55_pathways.ipynb #0a3f0631

@@ -80,7 +80,7 @@ def remember_wide(
 class Placement(NamedTuple):
     "New samples among the old."
 
-    table: pd.DataFrame  # a row a new sample: predicted, vote, nearest, distance, ratio, ratio_all
+    table: pd.DataFrame  # a row a new sample: predicted, vote, nearest, distance, ratio, ratio_all, far (one above 1)
     distances: pd.DataFrame  # (n + n', n + n') under the learned metric, old samples first
     labels: np.ndarray  # (n,) classes of the old samples
 
@@ -204,7 +204,8 @@ def placement_table(
         "ratio": isolation(D, old.donors),
         "ratio_all": np.nan if D_all is None else isolation(D_all, old.donors),
     }
-    return pd.DataFrame(columns)
+    table = pd.DataFrame(columns)
+    return table.assign(far=table[["ratio", "ratio_all"]].max(axis=1) > 1)
 
 # %% ../../nbs/5_cells/56_patients.ipynb #df11f2d8
 def place_patients(
@@ -260,7 +261,7 @@ def plot_placement(
         guess = [min(placement.labels, key=lambda c, x=x: abs(c - x)) for x in guess]
     guess = [colors[str(c)] for c in guess]
     ax.scatter(*Z[n:].T, c=guess, s=60, marker="D", edgecolors="black", label="new")
-    far = placement.table[["ratio", "ratio_all"]].max(axis=1) > 1
+    far = placement.table.far
     for name, place, named in zip(placement.table.index, Z[n:], far | (len(far) <= 5)):
         if named:
             ax.annotate(as_text(name, 24), place, xytext=(6, 4), textcoords="offset points", fontsize=7)

@@ -81,7 +81,7 @@ def grouped_split(
     if found:
         return found[max(found)]
     raise ValueError(
-        f"groups: every draw left a class off a side: too few donors for test_size={test_size}, take more or 0.5"
+        f"groups: every draw left a class off a side: too few donors for test_size={test_size}; take more, or halves"
     )
 
 # %% ../../nbs/4_evaluation/41_evaluation.ipynb #5c1d2a70
@@ -123,6 +123,11 @@ def check_splits(
     if (counts == 1).any():
         alone = classes[counts == 1].tolist()
         raise ValueError(f"labels: {alone} have a single distribution, not one for each side; drop or merge them")
+    donors = pd.Series(distributions.donors).groupby(distributions.classes).nunique()
+    if (donors == 1).any():
+        alone = donors.index[donors == 1].tolist()
+        why = "who cannot be on both sides: drop or merge the class, or name another column (--group-key)"
+        raise ValueError(f"groups: all samples of {alone} are of one donor, {why}")
     test = int(np.ceil(test_size * n))
     if distributions.groups is None and min(test, n - test) < len(classes):
         sides = f"{n - test} of {n} distributions to train and {test} to test"

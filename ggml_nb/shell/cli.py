@@ -517,7 +517,7 @@ SETS = "instead of the genes, write how over-represented each set of this file i
     "options",
     ("--metric", "metric.npz of a fit", {"metavar": "NPZ", "required": True}),
     ("--gene-sets", SETS, {"metavar": "GMT"}),
-    ("--top", "how many genes are the top ones", whole(1, 50)),
+    ("--top", "how many genes are the top ones, at most half", whole(1, 50)),
     ("-o --output", "file for the table", {"metavar": "FILE.csv", "required": True}),
     OVERWRITE,
 )

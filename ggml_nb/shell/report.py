@@ -544,7 +544,7 @@ def placed_report(
 ) -> dict:  # what report.json holds
     "Who is where, and how many are too far to say."
     table = placement.table.rename_axis("sample").reset_index()
-    far = table[table[["ratio", "ratio_all"]].max(axis=1) > 1]
+    far = table[table.far]
     near = table[~table["sample"].isin(far["sample"])].predicted
     counts = near.value_counts().to_dict()
     if table.vote.isna().all() and len(near):  # numbers
@@ -556,8 +556,8 @@ def placed_report(
 # %% ../../nbs/6_shell/65_report.ipynb #3640d980
 PLACED = """Class and its share of the vote, the nearest known sample and the distance to it. ratio and ratio_all: that
 distance over the largest that a known sample has to its nearest, in the learned space and with all directions open.
-Above 1 the new sample is farther from all known ones than any of them: then do not rely on its class. (The known ones
-taught the metric, so that they lie close: a little above 1 is no alarm by itself.)"""
+Above 1 the new sample is farther (far) from all known ones than any of them: then do not rely on its class. (The known
+ones taught the metric, so that they lie close: a little above 1 is no alarm by itself.)"""
 
 
 def run_place(
@@ -640,6 +640,7 @@ def run_evaluation(
     mean.join(std, rsuffix="_std").reset_index().to_csv(folder / "table.csv", index=False)
     figures = {m: {x: {"mean": mean.loc[m, x], "std": std.loc[m, x]} for x in mean} for m in mean.index}
     report = {"splits": n_splits, "samples": len(distributions), "euclidean_cells": n_euclidean, **figures}
+    report["never_held_out"] = sorted({*distributions.sample_names} - {*said["sample"]}, key=str)
     report |= {"arguments": arguments, "versions": {package: version(package) for package in PACKAGES}}
     write_json(folder, report)
     return report
@@ -663,4 +664,6 @@ def print_evaluation(
     name = "spearman" if "spearman" in report["ggml"] else "accuracy"
     if report["euclidean"][name]["mean"] > report["ggml"][name]["mean"]:
         print("  The plain Euclidean metric does better here than the learned one.")
+    if missed := report["never_held_out"]:
+        print(f"  Never held out, and in no row of answers.csv (more --splits): {', '.join(map(str, missed))}.")
     print(f"splits.csv, table.csv, answers.csv and report.json are in {folder}")

@@ -5,7 +5,9 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
+from ggml_nb import from_anndata
 from ggml_nb.cells.confounders import find_confounders, warn_of_confounders
 
 
@@ -27,6 +29,18 @@ def test_the_chemistry_is_named_with_its_numbers():
     assert found.share[0] == pytest.approx(33 / 38) and found.chance[0] == pytest.approx(21 / 38)
     with pytest.warns(UserWarning, match="assay alone tells the label of 87% of the samples, 55% by chance.*batch_key"):
         warn_of_confounders(obs, "sample", "label")
+
+
+@pytest.mark.parametrize("kind", [bool, int, float, "Int64", "boolean", "category"])
+@pytest.mark.parametrize("place", ["memory", "h5ad", "zarr"])
+def test_a_site_may_be_a_number(kind, place, tmp_path):
+    obs = cells({"label": LABEL, "site": pd.Series(ASSAY == "v3").astype(kind), "age": np.arange(38) / 7})
+    adata = AnnData(np.eye(len(obs), 3, dtype=np.float32), obs.set_axis(obs.index.astype(str)))
+    path = tmp_path / f"cells.{place}"
+    if place != "memory":
+        getattr(adata, f"write_{place}")(path)
+    with pytest.warns(UserWarning, match="site alone tells the label of 87%"):
+        from_anndata(adata if place == "memory" else path, "sample", "label", gene_filter=None)
 
 
 def test_a_column_that_is_the_label_cannot_be_given():

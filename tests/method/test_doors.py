@@ -140,7 +140,7 @@ def test_distances_of_tiny_points_are_none(size):
         np.testing.assert_allclose(found / size, want, rtol=1e-7)
 
 
-class Diagnosis(str, Enum):
+class Diagnosis(str, Enum):  # noqa: UP042 (what users have)
     WELL, MILD, SEVERE = "well", "ill, mildly", "ill, severely"
 
 

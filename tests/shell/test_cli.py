@@ -181,6 +181,7 @@ def test_place_with_the_metric_alone_equals_place_patients(tmp_path, call):
     assert list(table.index) == list(placed.table.index) and list(table.predicted) == list(placed.table.predicted)
     for column in ("vote", "distance", "ratio", "ratio_all"):
         assert np.allclose(table[column], placed.table[column], rtol=1e-9, atol=1e-12)
+    assert np.array_equal(table.far, table[["ratio", "ratio_all"]].max(axis=1) > 1)
     D = pd.read_csv(tmp_path / "new" / "distances.csv", index_col="sample")
     assert np.allclose(D, placed.distances, rtol=1e-9, atol=1e-12)
     page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
@@ -359,8 +360,11 @@ def test_paper_on_a_file(cells, tmp_path, call):
 def test_evaluate_says_what_was_answered_for_each_sample(tmp_path, call):
     make_scrna(12, 20, 60, n_types=2, n_differential=10, severity=3, seed=0).write_h5ad(tmp_path / "cells.h5ad")
     args = [tmp_path / "cells.h5ad", "--sample-key", "sample", "--splits", 2, "--max-epochs", 1, "-q"]
-    call("evaluate", *args, "--label-key", "label", "-o", tmp_path / "classes")
+    out = call("evaluate", *args, "--label-key", "label", "-o", tmp_path / "classes").out
     said = pd.read_csv(tmp_path / "classes" / "answers.csv")
+    missed = json.loads((tmp_path / "classes" / "report.json").read_text())["never_held_out"]
+    assert len(missed) == 12 - said["sample"].nunique() and not {*missed} & {*said["sample"]}
+    assert ("Never held out" in out) == bool(missed)
     splits = pd.read_csv(tmp_path / "classes" / "splits.csv").set_index(["method", "split"])
     assert list(said) == "method sample donor truth answer agreement right splits split_0 split_1".split()
     for (method, split), row in splits.iterrows():
