@@ -46,7 +46,8 @@ warn_of_gap check_problem as_power refuse_fractions read_colors check_result kin
 refuse_masked check_counts check_index check_path list_of_clouds generator_of as_array unsettled solve_dense
 stored_colors learned_rows learned_target placement_table plain_answers filtered learned_from scanpys_genes values_of
 is_network uses_torch stack_weights judgement as_method split_quality score_table draw_bars known_samples draw_world
-draw_cells
+draw_cells from_list __repr__ _repr_html_ __getitem__ class_effects keep_genes f_test highest record square_table
+symmetric_table mean_accuracies search_space linear_image
 """.split()
 )  # exported functions of the core path whose code is not what the lesson is about: folded under their name
 LINK = re.compile(r"(\]\()(\.\./[^)#\s]+)")
@@ -69,7 +70,7 @@ def folded_as(source):
         return "Check of the arguments"
     if re.search(r"^(quiz|moving)\(", source, re.M):
         return "Code of the question" if "\nquiz(" in f"\n{source}" else "Code of the figure"
-    if re.match(r"(?:.*\n){0,3}for wrong in", source):
+    if re.match(r"(?:.*\n){0,3}for (wrong|change) in", source):
         return "Code of what it refuses"
     if "plt.subplots(" in source or "plt.figure(" in source:
         return "Code of the figure"
