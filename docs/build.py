@@ -46,7 +46,7 @@ warn_of_gap check_problem as_power refuse_fractions read_colors check_result kin
 refuse_masked check_counts check_index check_path list_of_clouds generator_of as_array unsettled solve_dense
 stored_colors learned_rows learned_target placement_table plain_answers filtered learned_from scanpys_genes values_of
 is_network uses_torch stack_weights judgement as_method split_quality score_table draw_bars known_samples draw_world
-draw_cells from_list __repr__ _repr_html_ __getitem__ class_effects keep_genes f_test highest record square_table
+draw_cells from_list __repr__ _repr_html_ __getitem__ keep_genes f_test highest record square_table
 symmetric_table mean_accuracies search_space linear_image
 """.split()
 )  # exported functions of the core path whose code is not what the lesson is about: folded under their name

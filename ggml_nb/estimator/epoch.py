@@ -159,7 +159,8 @@ def proximal_step(
         if hasattr(norm, "prox"):
             import torch
 
-            A[...] = norm.prox(torch.from_numpy(A), float(threshold.mean()))
+            with torch.no_grad():
+                A[...] = norm.prox(torch.from_numpy(A), torch.tensor(threshold.mean()))
         elif norm == "l1" or A.ndim == 1:  # the singular values of a diagonal matrix are its entries
             A[...] = np.sign(A) * np.maximum(np.abs(A) - threshold, 0)
         elif norm == "nuc":

@@ -513,6 +513,7 @@ class GroupLasso:
         return sum(W[:, group].norm() for group in self.groups)
 
     def prox(self, W, step):
+        assert isinstance(W, torch.Tensor) and step.item() > 0 and not torch.is_grad_enabled()
         W = W.clone()
         for group in self.groups:
             W[:, group] *= (1 - step / W[:, group].norm().clamp(min=1e-300)).clamp(min=0)

@@ -39,6 +39,7 @@ from ggml_nb.shell.cli import LEARNING, RESULT, TABLES, main
 from ggml_nb.shell.download import DATASETS
 from ggml_nb.shell.outcome import checkpoint_in, euclidean_cells, held_out_cells, held_out_mean, two_sided
 from ggml_nb.shell.outputs import unfinished
+from ggml_nb.shell.report import methods_text
 
 COMMAND = [str(Path(sys.executable).with_name("ggml-nb"))]
 QUICK = ["--max-epochs", 1, "--no-judge", "--figures", "svg", "-q"]
@@ -80,6 +81,14 @@ def real_fit(data_dir, tmp_path_factory):
     done = run("fit", data, *KEYS, "--group-key", "donor", "--n-cells", 60, "--splits", 2, "-o", folder)
     assert "Held-out accuracy" in done.stdout and "active" in done.stderr and ": about " in done.stderr
     return folder
+
+
+def test_the_methods_text_cites_what_ran(real_fit):
+    report = json.loads((real_fit / "report.json").read_text())
+    text = methods_text(report)
+    assert f"Numba {report['versions']['numba']}" in text and "POT" not in text and "PyTorch" not in text
+    assert "POT" in methods_text({**report, "arguments": {**report["arguments"], "batch_key": "site"}})
+    assert "POT" in methods_text({**report, "accuracy": {**report["accuracy"], "pilot": {}}})
 
 
 def test_fit_writes_everything(real_fit):
